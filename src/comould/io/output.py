@@ -113,7 +113,7 @@ def atomic_directory(target: str | Path, *, overwrite: bool = False) -> Iterator
         If the target exists and may not be replaced, or its parent cannot be made.
     """
     target = Path(target).resolve()
-    _check_free(target, overwrite=overwrite)
+    check_target(target, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -124,7 +124,15 @@ def atomic_directory(target: str | Path, *, overwrite: bool = False) -> Iterator
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _check_free(target: Path, *, overwrite: bool) -> None:
+def check_target(target: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse an output folder that may not be written, before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        As :func:`atomic_directory`.
+    """
+    target = Path(target).resolve()
     if not target.exists():
         return
     if not target.is_dir():

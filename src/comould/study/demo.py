@@ -1,0 +1,276 @@
+"""The whole loop on a simulated specimen: what ``comould demo`` runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from comould.errors import InputError
+from comould.io.output import atomic_directory, check_target, provenance, write_json
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from comould.habitats import Habitats
+    from comould.mould import Mould
+    from comould.phantom import CutSection, Phantom
+    from comould.register import ElastixWorker, SectionRegistration
+
+Progress = Callable[[str, float], None]
+"""Called with the name of the step under way and its fraction done, 0 to 1."""
+
+STEPS = (
+    "Simulate a specimen",
+    "Build its mould",
+    "Cut and photograph sections",
+    "Map habitats",
+    "Register sections",
+    "Test habitats against genes",
+    "Write the report",
+)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made and how well it did against the truth it knows.
+
+    Parameters
+    ----------
+    folder
+        Where everything was written.
+    figures
+        The key numbers (mm, counts, fractions), also in ``manifest.json``.
+    table
+        One row per habitat × gene: the tested claims.
+    """
+
+    folder: Path
+    figures: dict[str, Any]
+    table: pd.DataFrame
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+
+@dataclass
+class _Loop:
+    """What the steps hand to one another."""
+
+    seed: int
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[float], None]]:
+        """Time a step and tell its progress."""
+        self.progress(name, 0.0)
+        begin = time.perf_counter()
+        yield lambda fraction: self.progress(name, fraction)
+        self.seconds[name] = round(time.perf_counter() - begin, 2)
+        self.progress(name, 1.0)
+
+
+def run_demo(
+    out: str | Path, *, seed: int = 0, overwrite: bool = False, progress: Progress | None = None
+) -> DemoResult:
+    """Run the loop on a simulated specimen with known truth, and write everything with a report.
+
+    Parameters
+    ----------
+    out
+        Folder to write; new or empty unless ``overwrite``.
+    seed
+        Makes the specimen, its cutting and every random step; the same seed gives the same numbers.
+    overwrite
+        Replace an earlier result in ``out``.
+    progress
+        Called with (step, fraction).
+
+    Returns
+    -------
+    DemoResult
+        Folder, key figures against the truth, table of tested claims.
+
+    Raises
+    ------
+    InputError
+        If the seed is negative or the folder may not be written.
+    """
+    if seed < 0:
+        raise InputError(subject="seed", expected="a whole number from 0", found=str(seed))
+    check_target(out, overwrite=overwrite)
+    from comould import register
+
+    loop = _Loop(seed, progress or (lambda _step, _fraction: None))
+    # elastix takes half a minute to load: it starts now, in its own process, while the first steps run.
+    with register.ElastixWorker() as worker, atomic_directory(out, overwrite=overwrite) as folder:
+        figures, table = _run(loop, worker, folder)
+    return DemoResult(Path(out).resolve(), figures, table)
+
+
+def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    from comould import habitats, mould, phantom
+
+    simulate, build, cut, map_habitats, home, test, write = STEPS
+    with loop.step(simulate):
+        specimen = phantom.specimen(seed=loop.seed)
+    with loop.step(build):
+        built = mould.build(specimen.mask, template="ovary", plane="image", image=specimen.images["T2"])
+        built.write(folder / "mould")
+        built.plan.save(folder / "slice_plan.json")
+    with loop.step(cut):
+        sections = specimen.cut(built.plan)
+    with loop.step(map_habitats):
+        fitted = habitats.fit(specimen.images, specimen.mask, seed=loop.seed)
+        fitted.write(folder / "habitats")
+    with loop.step(home) as done:
+        registrations = _register(loop, worker, specimen, built, sections, done)
+        errors = _errors(sections, registrations, specimen)
+        errors.to_csv(folder / "spot_errors.csv", index=False)
+    with loop.step(test) as done:
+        spots, table = _test(loop, sections, registrations, fitted, done)
+        table.to_csv(folder / "associations.csv", index=False)
+        spots.write_h5ad(folder / "spots.h5ad")
+    with loop.step(write):
+        figures = _figures(specimen, fitted, registrations, errors, table)
+        origin = provenance(
+            parameters={"specimen": "simulated", "template": "ovary", "plane": "image"},
+            seed=loop.seed,
+            libraries=("SimpleITK", "itk-elastix", "manifold3d", "scikit-learn", "anndata", "numba"),
+        )
+        _report(folder, loop, origin, figures, specimen, built, sections, registrations, spots, errors, fitted, table)
+        for registration in registrations:
+            registration.save(folder / "registrations" / registration.section_id)
+    figures["seconds"] = loop.seconds
+    write_json(folder / "manifest.json", {"kind": "demo", "figures": figures, "provenance": origin})
+    return figures, table
+
+
+def _register(
+    loop: _Loop,
+    worker: ElastixWorker,
+    specimen: Phantom,
+    built: Mould,
+    sections: Sequence[CutSection],
+    done: Callable[[float], None],
+) -> list[SectionRegistration]:
+    from comould import register
+
+    registrations = []
+    for number, cut in enumerate(sections, start=1):
+        registration = register.section(
+            cut.section,
+            plan=built.plan,
+            image=specimen.images["T2"],
+            mask=specimen.mask,
+            seed=loop.seed,
+            worker=worker,
+        )
+        register.map_spots(cut.spots, registration, force=True)
+        registrations.append(registration)
+        done(number / len(sections))
+    return registrations
+
+
+def _errors(
+    sections: Sequence[CutSection], registrations: Sequence[SectionRegistration], specimen: Phantom
+) -> pd.DataFrame:
+    """Distance of every spot from its true patient position, registered and with nothing done, in mm."""
+    rows = []
+    for cut, registration in zip(sections, registrations, strict=True):
+        found = cut.spots.obsm["spatial_patient"]
+        nothing = _nothing_done(cut, registration, specimen)
+        rows.append(
+            pd.DataFrame(
+                {
+                    "section": cut.section.id,
+                    "error_mm": np.linalg.norm(found - cut.spots_patient_mm, axis=1),
+                    "nothing_mm": np.linalg.norm(nothing - cut.spots_patient_mm, axis=1),
+                    "sd_mm": np.linalg.norm(cut.spots.obsm["spatial_patient_sd"], axis=1),
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def _nothing_done(cut: CutSection, registration: SectionRegistration, specimen: Phantom) -> np.ndarray:
+    """Lay the section on its plane as it lies on the slide, centre on centre: the error without registration."""
+    from comould.space import Grid
+
+    plane = registration.plane
+    grid = Grid.from_image(specimen.mask)
+    inside = np.argwhere(_array(specimen.mask) > 0)[:, ::-1]
+    points = grid.patient_from_index(inside)
+    near = np.abs(plane.distance_mm(points)) <= max(grid.spacing_mm)
+    centre = plane.plane_from_patient.apply(points[near]).mean(axis=0)
+    flat = cut.section.section_mm_from_section_px.apply(cut.spots.obsm["spatial"])
+    return plane.patient_from_plane.apply(flat - flat.mean(axis=0) + [centre[0], centre[1], 0.0])
+
+
+def _array(image: Any) -> np.ndarray:
+    import SimpleITK as sitk
+
+    return sitk.GetArrayViewFromImage(image)
+
+
+def _test(
+    loop: _Loop,
+    sections: Sequence[CutSection],
+    registrations: Sequence[SectionRegistration],
+    fitted: Habitats,
+    done: Callable[[float], None],
+) -> tuple[AnnData, pd.DataFrame]:
+    import anndata as ad
+
+    from comould import associate
+
+    usable = {r.section_id for r in registrations if r.quality.verdict != "reject"}
+    kept = [cut.spots for cut in sections if cut.section.id in usable]
+    if not kept:
+        raise InputError(subject="sections", expected="at least one accepted registration", found="none")
+    spots = ad.concat(kept, merge="same", uns_merge="first")
+    associate.sample(spots, fitted)
+    table = associate.test(spots, genesets=associate.genesets("immune"), seed=loop.seed, progress=done)
+    return spots, table
+
+
+def _figures(
+    specimen: Phantom,
+    fitted: Habitats,
+    registrations: Sequence[SectionRegistration],
+    errors: pd.DataFrame,
+    table: pd.DataFrame,
+) -> dict[str, Any]:
+    from sklearn.metrics import adjusted_rand_score
+
+    inside = _array(specimen.mask) > 0
+    verdicts = pd.Series([r.quality.verdict for r in registrations]).value_counts()
+    return {
+        "n_sections": len(registrations),
+        "n_spots": len(errors),
+        "median_error_mm": float(errors["error_mm"].median()),
+        "p95_error_mm": float(errors["error_mm"].quantile(0.95)),
+        "median_error_nothing_mm": float(errors["nothing_mm"].median()),
+        "verdicts": {str(verdict): int(count) for verdict, count in verdicts.items()},
+        "n_habitats": int(_array(fitted.labels).max()),
+        "habitat_ari": float(adjusted_rand_score(_array(specimen.habitats)[inside], _array(fitted.labels)[inside])),
+        "genes_spatial": _claims(table, "q_spatial", specimen.genes),
+        "genes_naive": _claims(table, "q_naive", specimen.genes),
+    }
+
+
+def _claims(table: pd.DataFrame, column: str, genes: pd.DataFrame, fdr: float = 0.1) -> dict[str, int]:
+    """Count the genes claimed at a false-discovery rate, and those of them that follow no habitat."""
+    follows = set(genes.index[genes["habitat"] != ""])
+    rows = table[(table["kind"] == "gene") & (table[column] <= fdr)]
+    claimed = set(rows["feature"])
+    return {"claimed": len(claimed), "false": len(claimed - follows), "true": len(follows)}
