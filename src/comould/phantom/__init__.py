@@ -1,1 +1,12 @@
-"""To be filled."""
+"""A specimen in silico with known truth: imaging, deformation, sections, expression.
+
+``specimen(seed)`` makes a :class:`Phantom`; ``phantom.cut(plan)`` gives its sections and spots together with the true
+way from every pixel back to the patient. Nothing of the truth is inside what a pipeline is handed
+(``CutSection.section``, ``CutSection.spots``, ``Phantom.images``, ``Phantom.mask``).
+"""
+
+from comould.phantom.cut import CutSection
+from comould.phantom.options import HABITAT_NAMES, CutOptions, SpecimenOptions
+from comould.phantom.specimen import Phantom, specimen
+
+__all__ = ["HABITAT_NAMES", "CutOptions", "CutSection", "Phantom", "SpecimenOptions", "specimen"]

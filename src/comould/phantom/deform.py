@@ -1,0 +1,189 @@
+"""What happens to a section between the knife and the scanner: the true way from its pixels back to the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from comould.errors import InputError
+from comould.phantom.options import CutOptions
+from comould.phantom.shape import Body, rotation
+from comould.space import CutPlane, FloatArray, Frame, Transform
+
+CELL_MM = 13.0
+"""Control-point spacing of bending: its shortest wave is about three of these."""
+
+SMALL_MM = 15.0
+LEAST_DETERMINANT = 0.25
+LATTICE_MM = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """A section on its slide.
+
+    Parameters
+    ----------
+    patient_from_section_px
+        The truth: full-resolution pixels to patient mm.
+    patient_from_cut
+        The true cut: its own plane coordinates to patient mm (the plan's plane, but for cutting error).
+    outline_mm
+        ``(2, 2)``: least and greatest u, v of the specimen in the cut.
+    size_px
+        Width and height of the working image.
+    flipped
+        Whether the slide shows the mirror image of what was imaged.
+    angle_deg
+        Rotation from slide to plane, after the flip of x.
+    """
+
+    patient_from_section_px: Transform
+    patient_from_cut: Transform
+    outline_mm: FloatArray
+    size_px: tuple[int, int]
+    flipped: bool
+    angle_deg: float
+
+    @property
+    def cut_from_section_px(self) -> Transform:
+        """Full-resolution pixels to the true cut's u, v (and 0)."""
+        return self.patient_from_cut.inverse() @ self.patient_from_section_px
+
+
+def true_cut(plane: CutPlane, options: CutOptions, rng: np.random.Generator) -> Transform:
+    """Where the knife really went: the plane, displaced and tilted about its origin by the cutting error."""
+    tilt_u, tilt_v = rng.normal(0.0, 1.0, 2) * options.tilt_sd_deg
+    offset = rng.normal() * options.offset_sd_mm
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation(np.array([tilt_u, tilt_v, 0.0]))
+    matrix[2, 3] = offset
+    return plane.patient_from_plane @ Transform.from_matrix(Frame.PLANE, Frame.PLANE, matrix)
+
+
+def specimen_in_cut(body: Body, patient_from_cut: Transform) -> FloatArray:
+    """Points ``(n, 2)`` of the cut's u, v, 0.6 mm apart, that lie in the specimen; none when the cut misses it."""
+    surface = patient_from_cut.inverse().apply(body.surface_mm(2000))
+    if surface[:, 2].min() > 0.0 or surface[:, 2].max() < 0.0:
+        return np.empty((0, 2))
+    low, high = surface.min(axis=0), surface.max(axis=0)
+    u, v = np.meshgrid(*(np.arange(low[n], high[n] + LATTICE_MM, LATTICE_MM) for n in (0, 1)))
+    points = np.column_stack([u.ravel(), v.ravel()])
+    return points[body.level_mm(patient_from_cut.apply(points)) <= 0.0]
+
+
+def place(
+    plane: CutPlane, patient_from_cut: Transform, tissue_uv: FloatArray, options: CutOptions, rng: np.random.Generator
+) -> Placement:
+    """Deform a section and lay it on its slide.
+
+    Raises
+    ------
+    InputError
+        If the bending asked for would fold the tissue.
+    """
+    face_up = options.flip and bool(rng.random() < 0.5)
+    flipped = face_up != (plane.face == "+")
+    angle = float(rng.uniform(0.0, 360.0)) if options.rotate else 0.0
+    # Drawn whether or not they are used, so that one option does not change what chance gives the others.
+    stretch = _stretch(rng, options)
+    slack = rng.uniform(0.0, 2.0, 4)
+    centre = (tissue_uv.min(axis=0) + tissue_uv.max(axis=0)) / 2.0
+    bend = _bending(tissue_uv, centre, options, rng)
+    linear = stretch @ rotation(np.array([0.0, 0.0, angle]))[:2, :2] @ np.diag([-1.0 if flipped else 1.0, 1.0])
+    flat = tissue_uv if bend is None else bend.solve_inverse(tissue_uv)[:, :2]
+    on_slide = (flat - centre) @ np.linalg.inv(linear).T
+    low = on_slide.min(axis=0) - options.margin_mm - slack[:2]
+    high = on_slide.max(axis=0) + options.margin_mm + slack[2:]
+    size = np.ceil((high - low) * 1000.0 / options.image_pixel_um).astype(int)
+    px_mm = options.pixel_size_um / 1000.0
+    matrix = np.eye(4)
+    matrix[:2, :2] = linear * px_mm
+    # The outer corner of the slide is half a pixel from the first pixel's centre.
+    matrix[:2, 3] = centre + linear @ (low + px_mm / 2.0)
+    cut_from_px = Transform.from_matrix(Frame.SECTION_PX, Frame.PLANE, matrix)
+    if bend is not None:
+        cut_from_px = bend @ cut_from_px
+    return Placement(
+        patient_from_section_px=patient_from_cut @ cut_from_px,
+        patient_from_cut=patient_from_cut,
+        outline_mm=np.array([tissue_uv.min(axis=0), tissue_uv.max(axis=0)]),
+        size_px=(int(size[0]), int(size[1])),
+        flipped=flipped,
+        angle_deg=angle,
+    )
+
+
+def _stretch(rng: np.random.Generator, options: CutOptions) -> FloatArray:
+    """Undo shrinkage: ``(2, 2)``, with a small stretch along a random direction and a small shear."""
+    along, shear = np.clip(rng.normal(0.0, 1.0, 2), -2.5, 2.5) * options.anisotropy
+    turn = rotation(np.array([0.0, 0.0, rng.uniform(0.0, 180.0)]))[:2, :2]
+    return (
+        turn
+        @ np.diag([1.0 + along, 1.0 - along])
+        @ turn.T
+        @ np.array([[1.0, shear], [0.0, 1.0]])
+        / (1.0 - options.shrinkage)
+    )
+
+
+def _bending(
+    tissue_uv: FloatArray, centre: FloatArray, options: CutOptions, rng: np.random.Generator
+) -> Transform | None:
+    """Smooth displacement in the cut (source: the flat section, target: the tissue as it lay); ``None`` when zero."""
+    import SimpleITK as sitk
+
+    reach = float(np.linalg.norm(tissue_uv - centre, axis=1).max()) + options.margin_mm + 4.0
+    half = reach * 1.5 + 4.0 * options.bending_mm
+    cells = max(int(np.ceil(2.0 * half / CELL_MM)), 4)
+    spline = sitk.BSplineTransform(3, 3)
+    spline.SetTransformDomainOrigin((float(centre[0] - half), float(centre[1] - half), -10.0))
+    spline.SetTransformDomainPhysicalDimensions((2.0 * half, 2.0 * half, 20.0))
+    spline.SetTransformDomainMeshSize((cells, cells, 1))
+    coefficients = rng.standard_normal((2, cells + 3, cells + 3))
+    if options.bending_mm == 0.0:
+        return None
+    # An affine part would be shrinkage and rotation again: a cubic B-spline reproduces it from its control points.
+    grid = spline.GetCoefficientImages()[0]
+    axes = [grid.GetOrigin()[n] + grid.GetSpacing()[n] * np.arange(cells + 3) for n in (0, 1)]
+    control = np.stack(np.meshgrid(axes[0], axes[1]), axis=-1)
+    bend = _spline(spline, coefficients)
+    moved = bend.apply(tissue_uv)[:, :2] - tissue_uv
+    fit, *_ = np.linalg.lstsq(_affine_basis(tissue_uv), moved, rcond=None)
+    coefficients -= np.moveaxis(_affine_basis(control.reshape(-1, 2)) @ fit, -1, 0).reshape(coefficients.shape)
+    rest = moved - _affine_basis(tissue_uv) @ fit
+    radius = float(np.sqrt(len(tissue_uv) * LATTICE_MM**2 / np.pi))
+    wanted = options.bending_mm * min(1.0, radius / SMALL_MM)
+    bend = _spline(spline, coefficients * wanted / max(float(np.sqrt(np.mean(np.sum(rest**2, axis=1)))), 1e-9))
+    _refuse_folds(bend, tissue_uv, options)
+    return bend
+
+
+def _spline(spline: object, coefficients: FloatArray) -> Transform:
+    """Fill a 3-D spline with in-plane coefficients, the same at every z: exactly a 2-D spline."""
+    import SimpleITK as sitk
+
+    filled = sitk.BSplineTransform(spline)
+    layers = np.repeat(coefficients[:, None], 4, axis=1)
+    filled.SetParameters(np.concatenate([layers.ravel(), np.zeros(layers[0].size)]).tolist())
+    return Transform(Frame.PLANE, Frame.PLANE, filled)
+
+
+def _affine_basis(points: FloatArray) -> FloatArray:
+    return np.column_stack([np.ones(len(points)), points])
+
+
+def _refuse_folds(bend: Transform, tissue_uv: FloatArray, options: CutOptions) -> None:
+    some = tissue_uv[:: max(len(tissue_uv) // 3000, 1)]
+    step = 1e-3
+    du = (bend.apply(some + [step, 0.0]) - bend.apply(some - [step, 0.0])) / (2.0 * step)
+    dv = (bend.apply(some + [0.0, step]) - bend.apply(some - [0.0, step])) / (2.0 * step)
+    worst = float((du[:, 0] * dv[:, 1] - du[:, 1] * dv[:, 0]).min())
+    if worst < LEAST_DETERMINANT:
+        raise InputError(
+            subject=f"bending_mm {options.bending_mm:g}",
+            expected=f"a bending whose Jacobian determinant stays above {LEAST_DETERMINANT}",
+            found=f"{worst:.2f}, which folds or nearly folds the tissue",
+            remedy="Choose a smaller bending_mm",
+        )
