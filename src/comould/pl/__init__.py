@@ -1,1 +1,62 @@
-"""To be filled."""
+"""Figures: every one a function that takes ``ax`` and returns the axes or figure it drew; nothing touches pyplot.
+
+Image views are radiological (patient right on the left), carry orientation letters and a scale bar in mm.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from comould.pl.associations_figure import associations, claims, ranked, volcano
+    from comould.pl.error_figure import error_by_section, error_ecdf, error_table, registration_error
+    from comould.pl.habitats_figure import habitat_plane, habitats, selection_curve
+    from comould.pl.mould_figure import mould, mould_view
+    from comould.pl.planes_figure import plan_overview, plane, planes
+    from comould.pl.section_figure import SectionScene, section
+    from comould.pl.spots_figure import spots
+
+_HOME = {
+    "associations_figure": ("associations", "claims", "ranked", "volcano"),
+    "error_figure": ("error_by_section", "error_ecdf", "error_table", "registration_error"),
+    "habitats_figure": ("habitat_plane", "habitats", "selection_curve"),
+    "mould_figure": ("mould", "mould_view"),
+    "planes_figure": ("plan_overview", "plane", "planes"),
+    "section_figure": ("SectionScene", "section"),
+    "spots_figure": ("spots",),
+}
+
+__all__ = [
+    "SectionScene",
+    "associations",
+    "claims",
+    "error_by_section",
+    "error_ecdf",
+    "error_table",
+    "habitat_plane",
+    "habitats",
+    "mould",
+    "mould_view",
+    "plan_overview",
+    "plane",
+    "planes",
+    "ranked",
+    "registration_error",
+    "section",
+    "selection_curve",
+    "spots",
+    "volcano",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"comould.pl.{module}"), name)
+    msg = f"module 'comould.pl' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
