@@ -74,13 +74,13 @@ def cut_at(
         plane_id=plane.id,
         face=None if options.flip else plane.face,
     )
-    adata, patient = spots.measure(section.id, tissue, genes, placement, options, measuring)
+    adata, patient, labels = spots.measure(section.id, tissue, genes, placement, options, measuring)
     return CutSection(
         section=section,
         spots=adata,
         patient_from_section_px=placement.patient_from_section_px,
         spots_patient_mm=patient,
-        spots_habitat=tissue.habitat_at(patient),
+        spots_habitat=labels,
         flipped=placement.flipped,
         angle_deg=placement.angle_deg,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.phantom.options import CutOptions
@@ -92,7 +93,8 @@ def place(
     centre = (tissue_uv.min(axis=0) + tissue_uv.max(axis=0)) / 2.0
     bend = _bending(tissue_uv, centre, options, rng)
     linear = stretch @ rotation(np.array([0.0, 0.0, angle]))[:2, :2] @ np.diag([-1.0 if flipped else 1.0, 1.0])
-    flat = tissue_uv if bend is None else bend.solve_inverse(tissue_uv)[:, :2]
+    rim = tissue_uv[_extreme(tissue_uv)]
+    flat = rim if bend is None else bend.solve_inverse(rim, tolerance=1e-4)[:, :2]
     on_slide = (flat - centre) @ np.linalg.inv(linear).T
     low = on_slide.min(axis=0) - options.margin_mm - slack[:2]
     high = on_slide.max(axis=0) + options.margin_mm + slack[2:]
@@ -113,6 +115,13 @@ def place(
         flipped=flipped,
         angle_deg=angle,
     )
+
+
+def _extreme(points: FloatArray) -> npt.NDArray[np.intp]:
+    """Rows of the points first and last along each of many directions: enough to find any bounding box."""
+    angles = np.linspace(0.0, np.pi, 180, endpoint=False)
+    along = points @ np.stack([np.cos(angles), np.sin(angles)])
+    return np.unique(np.concatenate([along.argmin(axis=0), along.argmax(axis=0)]))
 
 
 def _stretch(rng: np.random.Generator, options: CutOptions) -> FloatArray:
@@ -175,10 +184,11 @@ def _affine_basis(points: FloatArray) -> FloatArray:
 
 
 def _refuse_folds(bend: Transform, tissue_uv: FloatArray, options: CutOptions) -> None:
-    some = tissue_uv[:: max(len(tissue_uv) // 3000, 1)]
+    some = tissue_uv[:: max(len(tissue_uv) // 1500, 1)]
     step = 1e-3
-    du = (bend.apply(some + [step, 0.0]) - bend.apply(some - [step, 0.0])) / (2.0 * step)
-    dv = (bend.apply(some + [0.0, step]) - bend.apply(some - [0.0, step])) / (2.0 * step)
+    e_u, e_v = step * np.eye(2)
+    du = (bend.apply(some + e_u) - bend.apply(some - e_u)) / (2.0 * step)
+    dv = (bend.apply(some + e_v) - bend.apply(some - e_v)) / (2.0 * step)
     worst = float((du[:, 0] * dv[:, 1] - du[:, 1] * dv[:, 0]).min())
     if worst < LEAST_DETERMINANT:
         raise InputError(

@@ -56,7 +56,13 @@ class RandomFields:
             values[start : start + _CHUNK] = np.hstack([np.cos(phase), np.sin(phase)]) @ self.weights
         return values
 
-    def on_lattice(self, origin_mm: FloatArray, steps_mm: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+    def on_lattice(
+        self,
+        origin_mm: FloatArray,
+        steps_mm: FloatArray,
+        shape: tuple[int, int, int],
+        dtype: type[np.float32] | type[np.float64] = np.float32,
+    ) -> FloatArray:
         """Evaluate on a lattice, exactly and quickly: the waves are products of one-dimensional ones.
 
         Parameters
@@ -67,6 +73,8 @@ class RandomFields:
             ``(3, 3)``; columns are the patient vectors from a node to its neighbour along i, j, k.
         shape
             Nodes along k, j, i.
+        dtype
+            Of the sums: single precision (good to 1e-5) is enough for pictures and twice as quick.
 
         Returns
         -------
@@ -78,9 +86,11 @@ class RandomFields:
         wave_i = np.exp(1j * np.outer(np.arange(n_i), turns[:, 0]))
         wave_j = np.exp(1j * np.outer(np.arange(n_j), turns[:, 1]))
         wave_k = np.exp(1j * (np.outer(np.arange(n_k), turns[:, 2]) + self.frequencies @ origin_mm))
-        right = np.hstack([wave_i.real, wave_i.imag]).T
+        right = np.hstack([wave_i.real, wave_i.imag]).T.astype(dtype)
         cosine, sine = np.split(self.weights.T, 2, axis=1)
-        amplitudes = cosine - 1j * sine
+        complex_type = np.result_type(dtype, np.complex64)
+        amplitudes = (cosine - 1j * sine).astype(complex_type)
+        wave_j, wave_k = wave_j.astype(complex_type), wave_k.astype(complex_type)
         values = np.empty((len(self), n_k, n_j, n_i))
         for k in range(n_k):
             left = (amplitudes * wave_k[k])[:, None, :] * wave_j

@@ -102,7 +102,7 @@ class GeneModel:
         return cls(
             table=table,
             effects=effects,
-            log_mean=rng.normal(-0.2, 0.8, len(table)),
+            log_mean=rng.normal(-0.4, 0.8, len(table)),
             dispersion=rng.uniform(0.08, 0.4, len(table)),
             fields=like.siblings(smooth, len(field_genes) + 1),
             field_genes=field_genes,

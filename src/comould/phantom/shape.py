@@ -42,8 +42,8 @@ class Body:
     def draw(cls, rng: np.random.Generator, volume_ml: float, ratio: FloatArray, centre_mm: FloatArray) -> Body:
         """Draw a body of the given volume: four lobes and two dents of unequal size, at least 50° apart."""
         directions = _apart(rng, 6, 50.0)
-        heights = np.array([0.42, 0.32, 0.24, 0.18, -0.24, -0.18]) * rng.uniform(0.85, 1.15, 6)
-        sharpness = rng.uniform(4.0, 8.0, 6)
+        heights = np.array([0.60, 0.42, 0.30, 0.22, -0.30, -0.22]) * rng.uniform(0.85, 1.15, 6)
+        sharpness = rng.uniform(4.5, 8.5, 6)
         axes = rotation(rng.uniform(-20.0, 20.0, 3))
         raw = cls(centre_mm, axes, ratio / 2.0, directions, heights, sharpness)
         scale = np.cbrt(volume_ml / raw.volume_ml)
@@ -51,7 +51,7 @@ class Body:
 
     def radius_mm(self, directions: FloatArray) -> FloatArray:
         """Distance ``(n,)`` from the centre to the surface along unit directions ``(n, 3)``."""
-        ellipsoid = 1.0 / np.linalg.norm((directions @ self.axes) / self.semi_axes_mm, axis=1)
+        ellipsoid = 1.0 / lengths((directions @ self.axes) / self.semi_axes_mm)
         rise = np.ones(len(directions))
         for direction, height, kappa in zip(self.lobe_directions, self.lobe_heights, self.lobe_sharpness, strict=True):
             rise += height * np.exp(kappa * (directions @ direction - 1.0))
@@ -63,7 +63,7 @@ class Body:
         It is measured along the ray from the centre, so its size is at least the shortest distance.
         """
         offset = points_mm - self.centre_mm
-        distance = np.linalg.norm(offset, axis=1)
+        distance = lengths(offset)
         safe = np.maximum(distance, 1e-9)[:, None]
         return distance - self.radius_mm(offset / safe)
 
@@ -86,6 +86,11 @@ class Body:
             trial = rng.uniform(low, high, (2 * n + 64, 3))
             found = np.vstack([found, trial[self.level_mm(trial) < -depth_mm]])
         return found[:n]
+
+
+def lengths(vectors: FloatArray) -> FloatArray:
+    """Euclidean lengths ``(n,)`` of rows; several times quicker than ``norm(axis=1)`` for three columns."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
 
 
 def sphere(n: int) -> FloatArray:

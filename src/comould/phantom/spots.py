@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from comould.phantom.deform import Placement
 from comould.phantom.genes import GeneModel
@@ -39,7 +40,7 @@ def measure(
     placement: Placement,
     options: CutOptions,
     rng: np.random.Generator,
-) -> tuple[AnnData, FloatArray]:
+) -> tuple[AnnData, FloatArray, npt.NDArray[np.int64]]:
     """Measure a section.
 
     Returns
@@ -49,6 +50,8 @@ def measure(
         ``obsm["spatial"]`` full-resolution px, ``uns["comould"]["pixel_size_um"]``.
     ndarray
         ``(n, 3)`` true patient positions, kept apart.
+    ndarray
+        ``(n,)`` true habitat labels, kept apart.
     """
     import pandas as pd
     from anndata import AnnData
@@ -58,7 +61,8 @@ def measure(
     kept = tissue.is_tissue(patient)
     centres_px, array, patient = centres_px[kept], array[kept], patient[kept]
     viability = 1.0 - NECROTIC_LOSS * tissue.necrosis_at(patient)
-    counts = genes.counts(rng, patient, tissue.habitat_at(patient), viability)
+    labels = tissue.habitat_at(patient)
+    counts = genes.counts(rng, patient, labels, viability)
     obs = pd.DataFrame(
         {
             "in_tissue": np.ones(len(patient), dtype=np.int64),
@@ -71,7 +75,7 @@ def measure(
     spots = AnnData(X=counts, obs=obs, var=pd.DataFrame(index=genes.table.index.astype(str).rename(None)))
     spots.obsm["spatial"] = centres_px
     spots.uns["comould"] = {"pixel_size_um": options.pixel_size_um, "spot_pitch_um": options.spot_pitch_um}
-    return spots, patient
+    return spots, patient, labels
 
 
 def _array(tissue: Tissue, placement: Placement, options: CutOptions) -> tuple[FloatArray, FloatArray]:

@@ -41,10 +41,33 @@ HABITAT_LOOKS: dict[str, Look] = {
 STRUCTURE_LOOKS: dict[Kind, Look] = {
     "septum": Look(110.0, 950.0, 0.08, 0.72),
     "necrosis": Look(540.0, 2050.0, 0.06, 0.26),
+    "wall": Look(150.0, 1000.0, 0.25, 0.66),
     "cyst": Look(820.0, 2700.0, 0.0, 0.0),
     "vessel": Look(70.0, 450.0, 0.0, 0.0),
 }
 CAPSULE_LOOK = Look(100.0, 900.0, 0.12, 0.75)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Patient points and what the smooth functions are there.
+
+    Parameters
+    ----------
+    points_mm
+        ``(n, 3)``.
+    level_mm
+        ``(n,)`` radial distance to the outline, negative inside.
+    fields
+        ``(k, n)`` habitat fields.
+    texture
+        ``(n,)`` texture field.
+    """
+
+    points_mm: FloatArray
+    level_mm: FloatArray
+    fields: FloatArray
+    texture: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +106,14 @@ class Tissue:
         shape, habitat, fine, around, placing, sampling = (np.random.default_rng(s) for s in seeds.spawn(6))
         body = Body.draw(shape, options.volume_ml, np.array(options.extent_ratio), np.array(options.centre_mm))
         fields = RandomFields.draw(habitat, len(options.habitats), options.correlation_mm)
-        targets = habitat.uniform(0.85, 1.15, len(options.habitats))
+        targets = habitat.uniform(0.6, 1.4, len(options.habitats))
         values = fields.at(body.interior(sampling, 6000))
         return cls(
             body=body,
             habitat_fields=fields,
             offsets=_balance(values, targets / targets.sum(), options.min_fraction),
-            texture=RandomFields.draw(fine, 1, TEXTURE_MM),
-            background=RandomFields.draw(around, 4, BACKGROUND_MM),
+            texture=RandomFields.draw(fine, 1, TEXTURE_MM, 256),
+            background=RandomFields.draw(around, 4, BACKGROUND_MM, 128),
             structures=structures.draw(placing, body, options),
             names=options.habitats,
         )
@@ -132,28 +155,14 @@ class Tissue:
         found[found] = self.lumen_at(points_mm[found]) < 0.5
         return found
 
-    def looks(
-        self, channels: tuple[str, ...], shares: FloatArray, texture: FloatArray, points_mm: FloatArray
-    ) -> FloatArray:
-        """Noise-free appearance of points inside the specimen, ``(c, n)``.
-
-        Parameters
-        ----------
-        channels
-            Field names of :class:`Look`.
-        shares
-            ``(k, n)`` composition.
-        texture
-            ``(n,)`` values of the texture field.
-        points_mm
-            ``(n, 3)``.
-        """
+    def looks(self, channels: tuple[str, ...], samples: Samples) -> FloatArray:
+        """Noise-free appearance of points inside the specimen, ``(c, n)``; channels are field names of `Look`."""
         means = np.array([[getattr(HABITAT_LOOKS[name], channel) for name in self.names] for channel in channels])
         gain = np.array([_TEXTURE_GAIN[channel] for channel in channels])
-        values = (means @ shares) * (1.0 + gain[:, None] * texture)
-        rim = np.clip((self.body.level_mm(points_mm) + CAPSULE_MM) / 0.4, 0.0, 1.0)
+        values = (means @ self.shares(samples.fields, 0)) * (1.0 + gain[:, None] * samples.texture)
+        rim = np.clip((samples.level_mm + CAPSULE_MM) / 0.4, 0.0, 1.0)
         _blend(values, CAPSULE_LOOK, channels, rim)
-        for kind, share in structures.membership(self.structures, points_mm).items():
+        for kind, share in structures.membership(self.structures, samples.points_mm).items():
             _blend(values, STRUCTURE_LOOKS[kind], channels, share)
         return values
 
@@ -162,8 +171,10 @@ _TEXTURE_GAIN = {"t2": -0.08, "adc": -0.08, "haematoxylin": 0.22, "eosin": -0.06
 
 
 def _blend(values: FloatArray, look: Look, channels: tuple[str, ...], share: FloatArray) -> None:
-    for row, channel in zip(values, channels, strict=True):
-        row += share * (getattr(look, channel) - row)
+    if not share.any():
+        return
+    target = np.array([getattr(look, channel) for channel in channels])
+    values += share * (target[:, None] - values)
 
 
 def _balance(values: FloatArray, targets: FloatArray, min_fraction: float) -> FloatArray:
