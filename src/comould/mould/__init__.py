@@ -1,1 +1,53 @@
-"""To be filled."""
+"""Segmentation and template → printable mould and cutting planes.
+
+Every name loads its module when first used, so that ``import comould.mould`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from comould.mould.assemble import Mould, build
+    from comould.mould.check import PrintReport, check
+    from comould.mould.lesion import select_lesion
+    from comould.mould.template import Parameters, Template, load_template, templates
+
+_MODULE_OF = {
+    "Mould": "assemble",
+    "Parameters": "template",
+    "PrintReport": "check",
+    "Template": "template",
+    "build": "assemble",
+    "check": "check",
+    "load_template": "template",
+    "select_lesion": "lesion",
+    "templates": "template",
+}
+
+__all__ = [
+    "Mould",
+    "Parameters",
+    "PrintReport",
+    "Template",
+    "build",
+    "check",
+    "load_template",
+    "select_lesion",
+    "templates",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"comould.mould.{_MODULE_OF[name]}"), name)
+        # Importing the module ``check`` binds its name here: put the function back over it.
+        globals()[name] = value
+        return value
+    msg = f"module 'comould.mould' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

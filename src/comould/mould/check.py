@@ -1,0 +1,256 @@
+"""Is a mesh printable: measured on its triangles as a slicer would read them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from comould.errors import InputError
+from comould.space import FloatArray
+
+if TYPE_CHECKING:
+    import trimesh
+
+IntArray = npt.NDArray[np.int64]
+
+SMALLEST_MM, LARGEST_MM = 2.0, 1000.0
+"""Sides outside this range are a wrong unit rather than a mould."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a report: what, how much, and whether that is as it should be (``None``: just a fact)."""
+
+    name: str
+    value: str
+    passed: bool | None = None
+
+
+@dataclass(frozen=True)
+class PrintReport:
+    """What a mesh is like for a printer.
+
+    Parameters
+    ----------
+    faces
+        Triangles.
+    bodies
+        Separate closed surfaces that bound material.
+    voids
+        Separate closed surfaces that bound a hollow inside.
+    volume_ml
+        Material enclosed.
+    size_mm
+        Bounding box along x, y, z.
+    open_edges
+        Edges with material on one side only.
+    flipped_edges
+        Edges whose two triangles face opposite ways.
+    crowded_edges
+        Edges shared by more than two triangles.
+    touching_vertices
+        Corners where separate parts of the surface touch in a point.
+    degenerate_faces
+        Triangles without area at single precision.
+    problems
+        What makes it unprintable, in words; empty when it is printable.
+    notes
+        Worth knowing, but no obstacle.
+    """
+
+    faces: int
+    bodies: int
+    voids: int
+    volume_ml: float
+    size_mm: tuple[float, float, float]
+    open_edges: int
+    flipped_edges: int
+    crowded_edges: int
+    touching_vertices: int
+    degenerate_faces: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def printable(self) -> bool:
+        """Whether nothing speaks against printing it."""
+        return not self.problems
+
+    @property
+    def watertight(self) -> bool:
+        """Whether every edge joins exactly two triangles that face the same way."""
+        return not (self.open_edges or self.flipped_edges or self.crowded_edges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"printable": self.printable, "watertight": self.watertight, **asdict(self)}
+
+    def lines(self) -> list[Line]:
+        """Say it in lines for people."""
+        x, y, z = self.size_mm
+        unit_ok = SMALLEST_MM <= max(self.size_mm) <= LARGEST_MM
+        edges = f"open edges {self.open_edges}, flipped {self.flipped_edges}, crowded {self.crowded_edges}"
+        facts = [
+            Line("watertight", edges, self.watertight),
+            Line("volume", f"{self.volume_ml:.2f} ml", self.volume_ml > 0),
+            Line("size", f"{x:.1f} × {y:.1f} × {z:.1f} mm", unit_ok),
+            Line("bodies", f"{self.bodies}" + (f", hollows inside {self.voids}" if self.voids else "")),
+            Line(
+                "triangles",
+                f"{self.faces} (without area {self.degenerate_faces}, touching corners {self.touching_vertices})",
+            ),
+        ]
+        facts += [Line("problem", text, False) for text in self.problems]
+        return facts + [Line("note", text) for text in self.notes]
+
+
+def check(mesh_or_path: trimesh.Trimesh | str | Path) -> PrintReport:
+    """Measure whether a mesh can be printed.
+
+    Parameters
+    ----------
+    mesh_or_path
+        A mesh in mm, or a mesh file (STL, 3MF, PLY, OBJ).
+
+    Returns
+    -------
+    PrintReport
+        ``.printable``, ``.problems`` and the measures. Corners are compared at single precision, as STL stores them.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or the mesh is empty or not finite.
+
+    Notes
+    -----
+    Wall thickness, overhangs and intersections of the surface with itself are not measured.
+    """
+    if isinstance(mesh_or_path, str | Path):
+        from comould.io.mesh import read_mesh
+
+        mesh_or_path = read_mesh(mesh_or_path)
+    vertices, faces = np.asarray(mesh_or_path.vertices), np.asarray(mesh_or_path.faces)
+    if not len(faces) or not np.isfinite(vertices).all():
+        raise InputError(subject="mesh", expected="finite triangles", found="none" if not len(faces) else "NaN corners")
+    return measure(vertices, faces)
+
+
+def measure(vertices: FloatArray, faces: IntArray) -> PrintReport:
+    """Measure vertices ``(n, 3)`` mm and faces ``(m, 3)``; see :func:`check`."""
+    points, faces = weld(vertices, faces)
+    corners = points[faces]
+    degenerate = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
+    doubled = int(degenerate.sum())
+    faces, corners = faces[~degenerate], corners[~degenerate]
+    edges = _Edges.of(faces, len(points))
+    parts, label = edges.parts(len(faces))
+    six = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    volumes = np.bincount(label, weights=six, minlength=parts) / 6000.0
+    size = np.ptp(points[faces].reshape(-1, 3), axis=0) if len(faces) else np.zeros(3)
+    facts: dict[str, Any] = {
+        "faces": len(faces) + doubled,
+        "bodies": int((volumes > 0).sum()),
+        "voids": int((volumes < 0).sum()),
+        "volume_ml": float(volumes.sum()),
+        "size_mm": tuple(float(x) for x in size),
+        "open_edges": edges.open,
+        "flipped_edges": edges.flipped,
+        "crowded_edges": edges.crowded,
+        "touching_vertices": edges.touching(faces),
+        "degenerate_faces": doubled,
+    }
+    problems = _problems(facts)
+    notes = []
+    if facts["bodies"] > 1:
+        notes.append(f"{facts['bodies']} separate bodies")
+    if facts["voids"]:
+        notes.append(f"{facts['voids']} hollows closed on all sides")
+    return PrintReport(**facts, problems=tuple(problems), notes=tuple(notes))
+
+
+def weld(vertices: FloatArray, faces: IntArray) -> tuple[FloatArray, IntArray]:
+    """Round corners to single precision and make equal ones one, as a reader of STL does."""
+    single = np.ascontiguousarray(vertices, dtype=np.float32) + np.float32(0.0)
+    order = np.lexsort(single.T)
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (single[order][1:] != single[order][:-1]).any(axis=1)
+    index = np.empty(len(order), dtype=np.int64)
+    index[order] = np.cumsum(fresh) - 1
+    return single[order][fresh].astype(np.float64), index[faces]
+
+
+def _problems(facts: dict[str, Any]) -> list[str]:
+    named = {
+        "open_edges": "open edges: the surface has holes",
+        "flipped_edges": "edges between triangles that face opposite ways",
+        "crowded_edges": "edges shared by more than two triangles",
+    }
+    problems = [f"{facts[key]} {text}" for key, text in named.items() if facts[key]]
+    if facts["volume_ml"] <= 0:
+        problems.append("the surface is inside out or encloses nothing")
+    if max(facts["size_mm"]) < SMALLEST_MM:
+        problems.append(f"largest side {max(facts['size_mm']):.3g} mm: is the mesh in metres or inches?")
+    if max(facts["size_mm"]) > LARGEST_MM:
+        problems.append(f"largest side {max(facts['size_mm']):.0f} mm: is the mesh in micrometres?")
+    return problems
+
+
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """Directed edges of triangles, paired with their opposites."""
+
+    count: int
+    open: int
+    flipped: int
+    crowded: int
+    pairs: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, faces: IntArray, n_vertices: int) -> _Edges:
+        start = faces.ravel()
+        stop = faces[:, [1, 2, 0]].ravel()
+        key = np.minimum(start, stop) * n_vertices + np.maximum(start, stop)
+        order = np.argsort(key, kind="stable")
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = key[order][1:] != key[order][:-1]
+        at = np.flatnonzero(first)
+        users = np.diff(np.append(at, len(order)))
+        two = at[users == 2]
+        pairs = np.column_stack([order[two], order[two + 1]])
+        same_way = start[pairs[:, 0]] == start[pairs[:, 1]]
+        return cls(
+            len(start), int((users == 1).sum()), int(same_way.sum()), int((users > 2).sum()), pairs
+        )
+
+    def parts(self, n_faces: int) -> tuple[int, IntArray]:
+        """Number surfaces joined over edges; returns the count and a label per face."""
+        return _components(self.pairs // 3, n_faces)
+
+    def touching(self, faces: IntArray) -> int:
+        """Count corners used by more than one fan of triangles."""
+        one, other = self.pairs[:, 0], self.pairs[:, 1]
+        after_one, after_other = one - one % 3 + (one + 1) % 3, other - other % 3 + (other + 1) % 3
+        # Corner n of a face is where its edge n starts; across an edge the starts and ends swap.
+        links = np.concatenate([np.column_stack([one, after_other]), np.column_stack([after_one, other])])
+        flat = faces.ravel()
+        links = links[flat[links[:, 0]] == flat[links[:, 1]]]
+        count, label = _components(links, faces.size)
+        used = len(np.unique(flat))
+        del label
+        return max(int(count - used), 0) if not self.open else 0
+
+
+def _components(links: npt.NDArray[np.intp], count: int) -> tuple[int, IntArray]:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if count == 0:
+        return 0, np.zeros(0, dtype=np.int64)
+    graph = coo_matrix((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(count, count))
+    parts, label = connected_components(graph, directed=False)
+    return int(parts), label.astype(np.int64)
