@@ -20,6 +20,11 @@ import numpy as np
 from comould._version import __version__
 from comould.errors import InputError
 
+_SUFFIXES = frozenset(
+    ".csv .dcm .gmt .gz .h5 .h5ad .jpeg .jpg .json .mha .mhd .nii .nrrd .obj .parquet .ply .png .stl .svs .tfm .tif "
+    ".tiff .tsv .txt .yaml .yml .zarr .3mf".split()
+)
+
 
 def sha256_of(path: str | Path) -> str:
     """Hash a file, or a folder as the sorted hashes of its files (names do not enter: they may hold patient data)."""
@@ -75,14 +80,18 @@ def plain(value: Any) -> Any:
     """Reduce numpy scalars and arrays, tuples, enums and paths (to their suffix only) to JSON's own types."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        # The order of a set of strings changes from run to run.
+        return [plain(item) for item in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, Path):
-        return f"*{value.suffix}"
+        # "Jane.Doe" has a suffix too: only those of file formats are kept.
+        return f"*{value.suffix}" if value.suffix.lower() in _SUFFIXES else "*"
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
@@ -114,8 +123,16 @@ def atomic_directory(target: str | Path, *, overwrite: bool = False) -> Iterator
     """
     target = Path(target).resolve()
     check_target(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise InputError(
+            subject=f"output {target}",
+            expected="a place that can be written to",
+            found=error.strerror or type(error).__name__,
+            remedy="Choose another --out",
+        ) from error
     try:
         yield work
         work.chmod(0o777 & ~_umask())

@@ -51,6 +51,10 @@ class Section:
             value = getattr(self, name)
             if not np.isfinite(value) or value <= 0:
                 problems.append(f"{name} {value} is not a positive number")
+        if not self.image.size:
+            problems.append("image has no pixels")
+        if self.face not in {None, "-", "+"}:
+            problems.append(f"face {self.face!r} is not '-', '+' or None")
         if not np.isfinite(self.offset_mm):
             problems.append(f"offset_mm {self.offset_mm} is not a number")
         if problems:

@@ -217,16 +217,19 @@ class SlicePlan:
         InputError
             If the data is not a plan, is of another unit or frame, or a plane in it is wrong.
         """
-        found = {key: data.get(key) for key in ("units", "frame")} if isinstance(data, dict) else {}
-        if found != {"units": "mm", "frame": "patient"} or not isinstance(data.get("planes"), list):
+        wanted = {"units": "mm", "frame": "patient", "orientation": "LPS"}
+        found = {key: data.get(key) for key in wanted} if isinstance(data, dict) else {}
+        if found != wanted or not isinstance(data.get("planes"), list):
             raise InputError(
                 subject="slice plan",
-                expected="units mm, frame patient and a list of planes",
+                expected="units mm, frame patient, orientation LPS and a list of planes",
                 found=", ".join(f"{key} {value!r}" for key, value in found.items()) or type(data).__name__,
             )
         try:
             return cls(tuple(CutPlane(**cast("dict[str, Any]", plane)) for plane in data["planes"]))
-        except TypeError as error:
+        except GeometryError:
+            raise
+        except (TypeError, ValueError) as error:
             raise InputError(
                 subject="slice plan", expected="planes with the documented keys", found=str(error)
             ) from error
@@ -249,7 +252,8 @@ class SlicePlan:
         path = Path(path)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
+            # ValueError: not JSON, or not even text.
             raise InputError(subject=str(path), expected="a JSON slice plan or manifest", found=str(error)) from error
         if isinstance(data, dict) and "slice_plan" in data:
             data = data["slice_plan"]

@@ -239,7 +239,7 @@ class Transform:
             frames = json.loads(sidecar.read_text(encoding="utf-8"))
             itk = sitk.ReadTransform(str(path))
             return cls(Frame(frames["source"]), Frame(frames["target"]), itk)
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(subject=str(path), expected="a saved transform with its frames", found=reason) from error
 
