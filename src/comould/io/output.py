@@ -21,8 +21,36 @@ from comould._version import __version__
 from comould.errors import InputError
 
 _SUFFIXES = frozenset(
-    ".csv .dcm .gmt .gz .h5 .h5ad .jpeg .jpg .json .mha .mhd .nii .nrrd .obj .parquet .ply .png .stl .svs .tfm .tif "
-    ".tiff .tsv .txt .yaml .yml .zarr .3mf".split()
+    [
+        ".csv",
+        ".dcm",
+        ".gmt",
+        ".gz",
+        ".h5",
+        ".h5ad",
+        ".jpeg",
+        ".jpg",
+        ".json",
+        ".mha",
+        ".mhd",
+        ".nii",
+        ".nrrd",
+        ".obj",
+        ".parquet",
+        ".ply",
+        ".png",
+        ".stl",
+        ".svs",
+        ".tfm",
+        ".tif",
+        ".tiff",
+        ".tsv",
+        ".txt",
+        ".yaml",
+        ".yml",
+        ".zarr",
+        ".3mf",
+    ]
 )
 
 
