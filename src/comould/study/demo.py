@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from comould.habitats import Habitats
-    from comould.mould import Mould
     from comould.phantom import CutSection, Phantom
     from comould.register import ElastixWorker, SectionRegistration
+    from comould.space import SlicePlan
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step under way and its fraction done, 0 to 1."""
+
+FDR = 0.1
+"""False-discovery rate at which a gene counts as claimed."""
+
+LIBRARIES = ("SimpleITK", "itk-elastix", "manifold3d", "scikit-learn", "scikit-image", "anndata", "numba", "scipy")
 
 STEPS = (
     "Simulate a specimen",
@@ -118,7 +123,7 @@ def run_demo(
 
 
 def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    from comould import habitats, mould, phantom
+    from comould import habitats, mould, phantom, report
 
     simulate, build, cut, map_habitats, home, test, write = STEPS
     with loop.step(simulate):
@@ -126,31 +131,48 @@ def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, An
     with loop.step(build):
         built = mould.build(specimen.mask, template="ovary", plane="image", image=specimen.images["T2"])
         built.write(folder / "mould")
-        built.plan.save(folder / "slice_plan.json")
     with loop.step(cut):
         sections = specimen.cut(built.plan)
     with loop.step(map_habitats):
         fitted = habitats.fit(specimen.images, specimen.mask, seed=loop.seed)
         fitted.write(folder / "habitats")
     with loop.step(home) as done:
-        registrations = _register(loop, worker, specimen, built, sections, done)
+        registrations = _register(loop, worker, specimen, built.plan, sections, done)
         errors = _errors(sections, registrations, specimen)
         errors.to_csv(folder / "spot_errors.csv", index=False)
     with loop.step(test) as done:
         spots, table = _test(loop, sections, registrations, fitted, done)
         table.to_csv(folder / "associations.csv", index=False)
         spots.write_h5ad(folder / "spots.h5ad")
+    origin = provenance(
+        parameters={"specimen": "simulated", "template": "ovary", "plane": "image", "fdr": FDR},
+        seed=loop.seed,
+        libraries=LIBRARIES,
+    )
     with loop.step(write):
-        figures = _figures(specimen, fitted, registrations, errors, table)
-        origin = provenance(
-            parameters={"specimen": "simulated", "template": "ovary", "plane": "image"},
-            seed=loop.seed,
-            libraries=("SimpleITK", "itk-elastix", "manifold3d", "scikit-learn", "anndata", "numba"),
-        )
-        _report(folder, loop, origin, figures, specimen, built, sections, registrations, spots, errors, fitted, table)
         for registration in registrations:
             registration.save(folder / "registrations" / registration.section_id)
-    figures["seconds"] = loop.seconds
+        report.write_case(
+            report.CaseReport(
+                title="A simulated specimen, end to end",
+                simulated=True,
+                mould=built,
+                image=specimen.images["T2"],
+                mask=specimen.mask,
+                sections=[cut.section for cut in sections],
+                registrations=registrations,
+                spots=spots,
+                errors=errors,
+                habitats=fitted,
+                results=table,
+                genes=specimen.genes,
+                provenance=origin,
+                seconds=dict(loop.seconds),
+                fdr=FDR,
+            ),
+            folder / "report.html",
+        )
+    figures = _figures(specimen, fitted, registrations, errors, table) | {"seconds": loop.seconds}
     write_json(folder / "manifest.json", {"kind": "demo", "figures": figures, "provenance": origin})
     return figures, table
 
@@ -159,7 +181,7 @@ def _register(
     loop: _Loop,
     worker: ElastixWorker,
     specimen: Phantom,
-    built: Mould,
+    plan: SlicePlan,
     sections: Sequence[CutSection],
     done: Callable[[float], None],
 ) -> list[SectionRegistration]:
@@ -169,7 +191,7 @@ def _register(
     for number, cut in enumerate(sections, start=1):
         registration = register.section(
             cut.section,
-            plan=built.plan,
+            plan=plan,
             image=specimen.images["T2"],
             mask=specimen.mask,
             seed=loop.seed,
@@ -268,9 +290,9 @@ def _figures(
     }
 
 
-def _claims(table: pd.DataFrame, column: str, genes: pd.DataFrame, fdr: float = 0.1) -> dict[str, int]:
+def _claims(table: pd.DataFrame, column: str, genes: pd.DataFrame) -> dict[str, int]:
     """Count the genes claimed at a false-discovery rate, and those of them that follow no habitat."""
     follows = set(genes.index[genes["habitat"] != ""])
-    rows = table[(table["kind"] == "gene") & (table[column] <= fdr)]
+    rows = table[(table["kind"] == "gene") & (table[column] <= FDR)]
     claimed = set(rows["feature"])
     return {"claimed": len(claimed), "false": len(claimed - follows), "true": len(follows)}
