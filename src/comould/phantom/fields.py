@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class RandomFields:
         complex_type = np.result_type(dtype, np.complex64)
         amplitudes = (cosine - 1j * sine).astype(complex_type)
         wave_j, wave_k = wave_j.astype(complex_type), wave_k.astype(complex_type)
-        values = np.empty((len(self), n_k, n_j, n_i))
+        values: Any = np.empty((len(self), n_k, n_j, n_i), dtype)
         for k in range(n_k):
             left = (amplitudes * wave_k[k])[:, None, :] * wave_j
             flat = np.concatenate([left.real, -left.imag], axis=2).reshape(-1, 2 * len(turns))

@@ -67,57 +67,58 @@ def render(tissue: Tissue, options: SpecimenOptions, rng: np.random.Generator) -
 
 def _noise_free(tissue: Tissue, grid: Grid, subsamples: int) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
     """T2 and ADC ``(2, z, y, x)`` averaged through each slice, and the labels at voxel centres."""
-    steps = grid.matrix[:3, :3]
+    box, steps = _box(tissue.body, grid), grid.matrix[:3, :3]
+    low = np.array([axis.start for axis in box])
+    n_i, n_j, n_k = (axis.stop - axis.start for axis in box)
+    first = grid.patient_from_index(low)[0]
     clean = np.moveaxis(_surroundings(tissue, grid), -1, 0).copy()
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    box = _box(tissue.body, grid)
-    low = np.array([axis.start for axis in box])
-    shape = tuple(axis.stop - axis.start for axis in box)
-    offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
-    j, i = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]), indexing="ij")
-    for k in range(shape[2]):
-        index = np.stack([i + low[0], j + low[1], np.full_like(i, k + low[2])], axis=-1).reshape(-1, 3)
-        centres = grid.patient_from_index(index)
+    labels[box[::-1]] = _labels(tissue, first, steps, (n_k, n_j, n_i))
+    # Thin sheets, evenly spaced through all slices.
+    sheet_steps = steps * np.array([1.0, 1.0, 1.0 / subsamples])
+    first = first + ((0.5 - subsamples / 2.0) / subsamples) * steps[:, 2]
+    shape = (n_k * subsamples, n_j, n_i)
+    fields = tissue.habitat_fields.on_lattice(first, sheet_steps, shape)
+    texture = tissue.texture.on_lattice(first, sheet_steps, shape)[0]
+    points = _nodes(first, sheet_steps, (1, n_j, n_i))
+    for k in range(n_k):
         where = (slice(None), k + low[2], box[1], box[0])
         around = clean[where].reshape(2, -1)
         total = np.zeros_like(around)
-        for offset in offsets:
-            origin = grid.patient_from_index(low + np.array([0.0, 0.0, k + offset]))[0]
-            total += _sample(tissue, centres + offset * steps[:, 2], origin, steps, (shape[1], shape[0]), around)
-        clean[where] = (total / subsamples).reshape(2, shape[1], shape[0])
-        labels[where[1:]] = _labels(tissue, centres, steps, (shape[1], shape[0]))
+        for sheet in range(k * subsamples, (k + 1) * subsamples):
+            here = points + sheet * sheet_steps[:, 2]
+            values = fields[:, sheet].reshape(len(fields), -1)
+            total += _sheet(tissue, here, values, texture[sheet].ravel(), around)
+        clean[where] = (total / subsamples).reshape(2, n_j, n_i)
     return clean, labels
 
 
+def _nodes(first_mm: FloatArray, steps_mm: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+    """Patient positions ``(n, 3)`` of a lattice of shape k, j, i."""
+    k, j, i = (axis.ravel() for axis in np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    return np.column_stack([i, j, k]) @ steps_mm.T + first_mm
+
+
 def _labels(
-    tissue: Tissue, centres_mm: FloatArray, steps_mm: FloatArray, shape: tuple[int, int]
+    tissue: Tissue, first_mm: FloatArray, steps_mm: FloatArray, shape: tuple[int, int, int]
 ) -> npt.NDArray[np.int64]:
-    """Truth labels of one slice of voxel centres: `Tissue.habitat_at`, made quick by the lattice."""
-    fields = tissue.habitat_fields.on_lattice(centres_mm[0], steps_mm, (1, *shape), np.float64)
-    inside = tissue.body.level_mm(centres_mm) <= 0.0
-    return np.where(inside.reshape(shape), tissue.label(fields[:, 0], axis=0), 0)
+    """Truth labels on a lattice: `Tissue.habitat_at`, made quick by the lattice."""
+    labels = tissue.label(tissue.habitat_fields.on_lattice(first_mm, steps_mm, shape, np.float64), axis=0)
+    labels[tissue.body.level_mm(_nodes(first_mm, steps_mm, shape)).reshape(shape) > 0.0] = 0
+    return labels
 
 
-def _sample(
-    tissue: Tissue,
-    points_mm: FloatArray,
-    origin_mm: FloatArray,
-    steps_mm: FloatArray,
-    shape: tuple[int, int],
-    around: FloatArray,
+def _sheet(
+    tissue: Tissue, points_mm: FloatArray, fields: FloatArray, texture: FloatArray, around: FloatArray
 ) -> FloatArray:
-    """Appearance ``(2, n)`` of one infinitely thin sheet of points that lie on a lattice."""
+    """Appearance ``(2, n)`` of one infinitely thin sheet of points, given what would be seen without a specimen."""
     level = tissue.body.level_mm(points_mm)
     inside = np.clip(0.5 - level / 0.4, 0.0, 1.0)
     near = np.flatnonzero(inside > 0.0)
-    if not len(near):
-        return around
-    lattice = (1, *shape)
-    fields = tissue.habitat_fields.on_lattice(origin_mm, steps_mm, lattice).reshape(len(tissue.names), -1)
-    texture = tissue.texture.on_lattice(origin_mm, steps_mm, lattice).ravel()
-    values = tissue.looks(_CHANNELS, Samples(points_mm[near], level[near], fields[:, near], texture[near]))
     result = around.copy()
-    result[:, near] += inside[near] * (values - around[:, near])
+    if len(near):
+        values = tissue.looks(_CHANNELS, Samples(points_mm[near], level[near], fields[:, near], texture[near]))
+        result[:, near] += inside[near] * (values - around[:, near])
     return result
 
 

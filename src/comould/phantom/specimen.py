@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,6 +125,44 @@ class Phantom:
                 remedy="Plan the cuts on the phantom's own mask",
             )
         return sections
+
+    def write(
+        self,
+        directory: str | Path,
+        plan: SlicePlan,
+        sections: Sequence[CutSection] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the simulated case: images, mask, plan, sections and spots, and the truth in a folder of its own.
+
+        Parameters
+        ----------
+        directory
+            Made whole or not at all: ``images/*.nii.gz``, ``mask.nii.gz``, ``slice_plan.json``, ``sections/*.png`` with
+            ``.json`` facts, ``spots/*.h5ad``, ``truth/``, ``manifest.json``. Pictures are the working images: a
+            picture's pixel is ``pixel_size_um * downsample`` wide, while spots are in full-resolution pixels.
+        plan
+            The planes the sections were cut at.
+        sections
+            What :meth:`cut` gave; without it the specimen is cut along the plan with the default options.
+        overwrite
+            Replace a folder an earlier run wrote.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If the folder exists and may not be replaced.
+        """
+        from comould.phantom.write import write_case
+
+        chosen = self.cut(plan) if sections is None else sections
+        return write_case(self, directory, plan, chosen, overwrite)
 
 
 def specimen(seed: int = 0, **options: Any) -> Phantom:

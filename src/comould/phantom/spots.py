@@ -47,7 +47,8 @@ def measure(
     -------
     AnnData
         Spots under tissue × genes: counts in ``X`` (CSR, float32), ``obs`` in_tissue, array_row, array_col, section,
-        ``obsm["spatial"]`` full-resolution px, ``uns["comould"]["pixel_size_um"]``.
+        ``obsm["spatial"]`` full-resolution px, ``uns["comould"]`` pixel_size_um, pitch_um and source, as
+        `comould.io.read_spots` gives them.
     ndarray
         ``(n, 3)`` true patient positions, kept apart.
     ndarray
@@ -74,7 +75,11 @@ def measure(
     )
     spots = AnnData(X=counts, obs=obs, var=pd.DataFrame(index=genes.table.index.astype(str).rename(None)))
     spots.obsm["spatial"] = centres_px
-    spots.uns["comould"] = {"pixel_size_um": options.pixel_size_um, "spot_pitch_um": options.spot_pitch_um}
+    spots.uns["comould"] = {
+        "pixel_size_um": options.pixel_size_um,
+        "pitch_um": options.spot_pitch_um,
+        "source": "phantom",
+    }
     return spots, patient, labels
 
 
