@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,37 +21,9 @@ import numpy as np
 from comould._version import __version__
 from comould.errors import InputError
 
-_SUFFIXES = frozenset(
-    [
-        ".csv",
-        ".dcm",
-        ".gmt",
-        ".gz",
-        ".h5",
-        ".h5ad",
-        ".jpeg",
-        ".jpg",
-        ".json",
-        ".mha",
-        ".mhd",
-        ".nii",
-        ".nrrd",
-        ".obj",
-        ".parquet",
-        ".ply",
-        ".png",
-        ".stl",
-        ".svs",
-        ".tfm",
-        ".tif",
-        ".tiff",
-        ".tsv",
-        ".txt",
-        ".yaml",
-        ".yml",
-        ".zarr",
-        ".3mf",
-    ]
+_SUFFIXES = re.compile(
+    r"\.(csv|dcm|gmt|gz|h5|h5ad|jpe?g|json|mha|mhd|nii|nrrd|obj|parquet|ply|png|stl|svs|tfm|tiff?|tsv|txt|ya?ml|zarr|3mf)",
+    re.IGNORECASE,
 )
 
 
@@ -119,7 +92,7 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, Path):
         # "Jane.Doe" has a suffix too: only those of file formats are kept.
-        return f"*{value.suffix}" if value.suffix.lower() in _SUFFIXES else "*"
+        return f"*{value.suffix}" if _SUFFIXES.fullmatch(value.suffix) else "*"
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

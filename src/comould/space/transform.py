@@ -245,7 +245,8 @@ class Transform:
 
 
 def _checked_suffix(path: Path) -> Path:
-    if path.suffix.lower() not in {".h5", ".tfm"}:
+    # ITK picks its writer by these very letters: .H5 has none.
+    if path.suffix not in {".h5", ".tfm"}:
         raise InputError(
             subject=f"transform file {path.name}", expected="suffix .h5 or .tfm", found=path.suffix or "none"
         )
