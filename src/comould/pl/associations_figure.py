@@ -66,7 +66,7 @@ def volcano(table: pd.DataFrame, *, fdr: float = 0.1, theme: Theme = LIGHT, ax: 
     effect = effect_column(table)
     group = claimed_by(genes, fdr)
     with context(theme):
-        ax = one_axes(ax, 5.4, 3.6)
+        ax = one_axes(ax, 4.4, 3.4)
         ax.grid()
         looks = (
             (NEITHER, theme.faint, 9, 0.6, "neither test"),
@@ -106,7 +106,7 @@ def claims(
     """Count genes claimed by the naive and by the spatial test; with the truth, how many claims are right."""
     counts = count_claims(table, fdr, truth)
     with context(theme):
-        ax = one_axes(ax, 5.4, 1.9)
+        ax = one_axes(ax, 4.4, 1.8)
         for row, (test, colour) in enumerate((("naive", theme.contrast), ("spatial", theme.accent))):
             right, wrong = counts[test]
             if truth is None:
@@ -122,7 +122,7 @@ def claims(
         ax.set_yticks([0, 1], labels=["naive test", "spatial test"])
         ax.set_ylim(1.6, -0.6)
         ax.set_xlim(0, 1.3 * max(1, *(sum(pair) for pair in counts.values())))
-        name = "genes claimed" if truth is None else "genes claimed (hatched: they follow no habitat in the simulation)"
+        name = "genes claimed" if truth is None else "genes claimed (hatched: true of no habitat)"
         ax.set_xlabel(name)
         ax.spines["left"].set_visible(False)
     return ax
@@ -141,7 +141,7 @@ def ranked(
     rows = table[is_set(table) == (kind != "gene")].sort_values(["p_spatial", "feature"]).head(top)
     effect, which = effect_column(table), map_column(table)
     with context(theme):
-        ax = one_axes(ax, 5.0, max(1.4, 0.24 * len(rows) + 0.7))
+        ax = one_axes(ax, 4.4, max(1.4, 0.24 * len(rows) + 0.7))
         ax.grid(axis="x")
         ax.axvline(0, color=theme.faint, lw=1.0)
         for y, (_, row) in enumerate(rows.iterrows()):

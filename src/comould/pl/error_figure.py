@@ -92,7 +92,7 @@ def error_table(errors: pd.DataFrame, *, theme: Theme = LIGHT, ax: Axes | None =
 def error_ecdf(errors: pd.DataFrame, *, theme: Theme = LIGHT, ax: Axes | None = None) -> Axes:
     """Plot the share of points within each distance of their true position; see :func:`error_table`."""
     with context(theme):
-        ax = one_axes(ax, 4.6, 3.1)
+        ax = one_axes(ax, 4.4, 3.1)
         ax.grid()
         for column, colour, name in (
             ("nothing_mm", theme.contrast, "nothing done"),
@@ -128,7 +128,7 @@ def error_by_section(errors: pd.DataFrame, *, theme: Theme = LIGHT, ax: Axes | N
     """Plot median (dot), middle half (bar) and 5 to 95 % (line) of the error per section, and with nothing done."""
     with context(theme):
         names = list(dict.fromkeys(errors["section"].astype(str)))
-        ax = one_axes(ax, 4.6, max(1.8, 0.42 * len(names) + 0.8))
+        ax = one_axes(ax, 4.4, max(1.8, 0.42 * len(names) + 0.8))
         ax.grid(axis="x")
         groups = dict(iter(errors.groupby(errors["section"].astype(str))))
         for row, name in enumerate(names):
@@ -157,7 +157,7 @@ def error_against_sd(errors: pd.DataFrame, *, bins: int = 8, theme: Theme = LIGH
     the diagonal, overconfident ones above it.
     """
     with context(theme):
-        ax = one_axes(ax, 3.4, 3.1)
+        ax = one_axes(ax, 4.0, 3.1)
         ax.grid()
         stated, error = (errors[c].to_numpy(dtype=float) for c in ("sd_mm", "error_mm"))
         groups = [g for g in np.array_split(np.argsort(stated, kind="stable"), bins) if len(g)]

@@ -146,9 +146,10 @@ def selection_curve(
             ax.annotate(
                 f"{chosen} chosen",
                 (chosen, score[at]),
-                xytext=(0, 12),
+                xytext=(0, -11),
                 textcoords="offset points",
                 ha="center",
+                va="top",
                 fontweight="bold",
             )
             ax.margins(x=0.08, y=0.25)

@@ -12,7 +12,7 @@ from comould.pl.decor import ON_NOTHING, scale_bar
 from comould.pl.kinds import MouldLike
 from comould.pl.panels import panels
 from comould.pl.render import Body, Camera, Rendered, render
-from comould.pl.style import MOULD, SPECIMEN, context, one_axes
+from comould.pl.style import MOULD, SPECIMEN, context, new_figure
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ VIEWS = {
     "front": "Across the slots, mould as glass",
 }
 _GREY = ON_NOTHING.ink
+FOOT = 0.12
+"""Share of the height kept free below for scale bar and compass."""
 
 
 def mould(
@@ -69,9 +71,17 @@ def mould(
 def mould_view(mould: MouldLike, view: str = "cut", *, width_px: int = 700, ax: Axes | None = None) -> Axes:
     """Draw one view of a mould, with a scale bar and a compass of patient directions; see :func:`mould`."""
     with context():
-        ax = one_axes(ax, 7.0, 5.2)
         picture = mould_picture(mould, view, width_px=width_px)
+        if ax is None:
+            height, width = picture.rgba.shape[:2]
+            inches = 5.6 if width_px > 600 else 4.0
+            figure = new_figure(inches, inches * height / width / (1.0 - FOOT), layout=None)
+            figure.patch.set_alpha(0.0)
+            ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         ax.imshow(picture.rgba, extent=picture.extent, origin="upper", interpolation="antialiased")
+        left, right, bottom, top = picture.extent
+        ax.set_xlim(left, right)
+        ax.set_ylim(bottom + (bottom - top) * FOOT / (1.0 - FOOT), top)
         ax.set_aspect("equal")
         ax.set_axis_off()
         scale_bar(ax, pen=ON_NOTHING)

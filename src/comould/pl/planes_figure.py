@@ -49,7 +49,7 @@ def planes(
     aspect = view.size_mm[1] / view.size_mm[0]
     with context():
         host, made = panels(ax, len(plan) + 1, columns=columns, size_in=(2.8, 2.8 * aspect))
-        plan_overview(image, mask, plan, window=window, ax=made[0])
+        plan_overview(image, mask, plan, window=window, aspect=1.0 / aspect, ax=made[0])
         for panel, cut in zip(made[1:], plan, strict=True):
             plane(image, mask, cut, points_mm=points, window=window, ax=panel)
     return host
@@ -94,11 +94,25 @@ def plan_overview(
     plan: SlicePlan,
     *,
     window: tuple[float, float] | None = None,
+    aspect: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Show where the cutting planes lie, seen edge-on in a view across them; the band is the knife's width."""
+    """Show where the cutting planes lie, seen edge-on in a view across them; the band is the knife's width.
+
+    Parameters
+    ----------
+    image, mask, plan
+        As in :func:`planes`.
+    window
+        Values shown black and white; chosen from the image around the mask by default.
+    aspect
+        Width over height of the picture; as the specimen needs by default.
+    ax
+        Axes to draw into; new ones when ``None``.
+    """
     points = mask_points(mask)
     view = overview(plan, points, margin_mm=14.0)
+    view = view.widened(aspect) if aspect else view
     with context():
         ax = one_axes(ax, 3.2, 3.2 * view.size_mm[1] / view.size_mm[0], plate=True)
         decor.grey(ax, view, image, window or grey_window(image, mask), pixel_mm(image))

@@ -10,16 +10,18 @@ import numpy.typing as npt
 from comould.errors import InputError
 from comould.io.section import Section
 from comould.pl import decor
+from comould.pl.kinds import RegistrationLike
+from comould.pl.section_figure import slide_view
 from comould.pl.style import context, habitat_colour, one_axes
 from comould.pl.view import View, grey_window, mask_points, pixel_mm
-from comould.space import CutPlane, FloatArray
+from comould.space import CutPlane, FloatArray, Transform
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
     from anndata import AnnData
     from matplotlib.axes import Axes
 
-GENE_MAP = "magma"
+GENE_MAP = "viridis"
 NOWHERE = "#4a545e"
 
 
@@ -28,6 +30,7 @@ def spots(
     key: str,
     section: Section | None = None,
     *,
+    registration: RegistrationLike | None = None,
     plane: CutPlane | None = None,
     image: sitk.Image | None = None,
     mask: sitk.Image | None = None,
@@ -46,6 +49,8 @@ def spots(
         scaled to the median spot, when the matrix holds counts).
     section
         The slide to draw on; only its own spots are drawn when ``obs["section"]`` is there.
+    registration
+        The slide's registration, for the letters of the patient directions at its edges.
     plane, image, mask
         Instead of a slide: the cutting plane, the volume and the specimen.
     positions
@@ -65,7 +70,7 @@ def spots(
     values = spot_values(adata, key)
     with context():
         if section is not None and plane is None:
-            ax = _slide(section, ax)
+            ax = _slide(section, registration, ax)
             _need(adata, "spatial")
             place = np.asarray(adata.obsm["spatial"], dtype=np.float64)[:, :2] * section.pixel_size_um / 1000.0
         elif plane is not None and image is not None and mask is not None:
@@ -124,18 +129,18 @@ def _need(adata: AnnData, key: str) -> None:
         )
 
 
-def _slide(section: Section, ax: Axes | None) -> Axes:
+def _slide(section: Section, registration: RegistrationLike | None, ax: Axes | None) -> Axes:
+    """Show a slide, paled so that spots stand out, in its own mm."""
     height, width = section.image.shape[:2]
-    step, start = section.image_pixel_mm, section.image_origin_mm
+    plain = Transform.scaling("section_px", "patient", (section.pixel_size_um / 1000.0,) * 3)
+    view = slide_view(section, registration.patient_from_section_px if registration is not None else plain)
     ax = one_axes(ax, 3.2, 3.2 * height / width, plate=True)
-    left, top = start - 0.5 * step, start - 0.5 * step
-    right, bottom = left + width * step, top + height * step
-    ax.imshow(section.image, extent=(left, right, bottom, top), origin="upper", interpolation="antialiased")
-    ax.set_xlim(left, right)
-    ax.set_ylim(bottom, top)
-    ax.set_aspect("equal")
-    ax.set_axis_off()
+    pale = (0.5 * section.image + 127.5).astype(np.uint8)
+    ax.imshow(pale, extent=view.extent, origin="upper", interpolation="antialiased")
+    decor.frame(ax, view)
     decor.scale_bar(ax, pen=decor.ON_LIGHT)
+    if registration is not None:
+        decor.orientation(ax, view, pen=decor.ON_LIGHT)
     return ax
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Self
 
@@ -114,6 +114,13 @@ class View:
     def of_plane(cls, plane: CutPlane, points_mm: npt.ArrayLike, margin_mm: float = 4.0) -> Self:
         """Make the window of a cutting plane; see :meth:`around`."""
         return cls.around(plane.origin_mm, (plane.u, plane.v), points_mm, margin_mm)
+
+    def widened(self, aspect: float) -> View:
+        """Widen or heighten the window about its middle to a ratio of width to height."""
+        width, height = self.size_mm
+        wide, high = max(width, height * aspect), max(height, width / aspect)
+        x, y = sum(self.x_mm) / 2.0, sum(self.y_mm) / 2.0
+        return replace(self, x_mm=(x - wide / 2.0, x + wide / 2.0), y_mm=(y - high / 2.0, y + high / 2.0))
 
     @property
     def size_mm(self) -> tuple[float, float]:

@@ -1,0 +1,216 @@
+"""Write a case's report: gather chapters, fill the template, put one file in place."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from comould._version import __version__
+from comould.errors import InputError
+from comould.pl.style import habitat_colour
+from comould.report import facts, figures
+from comould.report.case import CaseReport
+
+VERDICT_WORDS = {"accept": "Accepted", "review": "Please review", "reject": "Rejected"}
+
+LIMITS = (
+    ("Research use only", "Not a medical device. Nothing here may guide diagnosis or treatment."),
+    (
+        "Smooth maps look alike",
+        "Neighbouring spots are not independent. The spatial test allows for that as far as its null describes it.",
+    ),
+    ("One specimen", "The unit across patients is the patient. One case cannot show that a finding holds in others."),
+    (
+        "Matching is not cause",
+        "A gene that follows a habitat need not make it, and a habitat need not have made the gene change.",
+    ),
+    (
+        "What leaves no RNA",
+        "Fat, cyst fluid, calcification and lost tissue have no spots. Their absence from a table is not evidence.",
+    ),
+)
+SIMULATED_LIMIT = (
+    "Simulated accuracy",
+    "Errors shown here are measured on a computer-made specimen. Real tissue tears, folds and shrinks in more ways.",
+)
+
+
+def write_case(case: CaseReport | Mapping[str, Any], path: str | Path) -> Path:
+    """Write one self-contained HTML file; parts a case does not have are left out.
+
+    Parameters
+    ----------
+    case
+        A :class:`CaseReport`, or a mapping with the names of its parts.
+    path
+        The ``.html`` file; replaced if it exists, and only once the new one is complete.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the case is not consistent, or the path does not end in ``.html`` or has no folder.
+
+    Notes
+    -----
+    The page needs no network and runs no script: images are data URIs and a content security policy forbids the rest.
+    All text is escaped.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in {".html", ".htm"} or not path.parent.is_dir():
+        raise InputError(
+            subject=f"report {path.name}", expected="an .html file in a folder that exists", found=str(path)
+        )
+    text = render_case(CaseReport.of(case))
+    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(work).chmod(0o644)
+        Path(work).replace(path)
+    except BaseException:
+        Path(work).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def render_case(case: CaseReport) -> str:
+    """Make the page as text; see :func:`write_case`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("comould.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = files("comould.report").joinpath("templates/case.css").read_text(encoding="utf-8")
+    shots = figures.mould_pictures(case)
+    return environment.get_template("case.html.j2").render(
+        case=case,
+        css=Markup(css),
+        version=__version__,
+        hero=shots[0] if shots else None,
+        summary=facts.summary(case),
+        numbers=facts.key_figures(case),
+        chapters=_chapters(case, shots),
+    )
+
+
+def _chapters(case: CaseReport, mould_shots: list[Any]) -> list[dict[str, Any]]:
+    makers = (_planes, _sections, _accuracy, _habitats, _spots, _genes)
+    made = [_mould(mould_shots), *(maker(case) for maker in makers), _limits(case), _provenance(case)]
+    return [chapter for chapter in made if chapter is not None]
+
+
+def _chapter(id: str, name: str, heading: str, text: str = "", *, truth: bool = False, **rest: Any) -> dict[str, Any]:
+    return {"id": id, "name": name, "heading": heading, "text": text, "truth": truth, **rest}
+
+
+def _mould(shots: list[Any]) -> dict[str, Any] | None:
+    if len(shots) < 2:
+        return None
+    text = "It holds the specimen as it was imaged. The slots guide the knife along imaging planes."
+    return _chapter("mould", "Mould", "Printed for this specimen alone", text, pictures=shots[1:])
+
+
+def _planes(case: CaseReport) -> dict[str, Any] | None:
+    shots = figures.plane_pictures(case)
+    text = (
+        "What the scanner saw where the knife will go. Yellow: the specimen's outline. Patient's right is on the left."
+    )
+    return _chapter("planes", "Planes", "Every cut is an image", text, pictures=shots) if shots else None
+
+
+def _sections(case: CaseReport) -> dict[str, Any] | None:
+    drawn = {id(registration): shots for _, registration, shots in figures.section_pictures(case)}
+    if not case.paired:
+        return None
+    cards = [
+        {
+            "id": section.id,
+            "verdict": str(registration.quality.verdict),
+            "word": VERDICT_WORDS.get(str(registration.quality.verdict), str(registration.quality.verdict)),
+            "reasons": [str(reason) for reason in getattr(registration.quality, "reasons", ())],
+            "facts": facts.section_facts(case, section, registration),
+            "pictures": drawn.get(id(registration), []),
+        }
+        for section, registration in case.paired
+    ]
+    text = "Each slide, laid on its imaging plane before and after registration. A good one fills the yellow outline."
+    return _chapter("sections", "Sections", "From the slide back into the patient", text, sections=cards)
+
+
+def _accuracy(case: CaseReport) -> dict[str, Any] | None:
+    shots = figures.error_pictures(case)
+    if not shots:
+        return None
+    simulated = "The specimen is simulated, so the true place of every spot is known."
+    text = simulated if case.simulated else "Distance of every spot from its known true place."
+    return _chapter("accuracy", "Accuracy", "How far from the truth", text, truth=case.simulated, pictures=shots)
+
+
+def _habitats(case: CaseReport) -> dict[str, Any] | None:
+    if case.habitats is None:
+        return None
+    shots, curve = figures.habitat_pictures(case)
+    legend = [
+        {
+            "colour": habitat_colour(number),
+            "name": f"H{number}" + (f" {case.habitat_names[number]}" if number in case.habitat_names else ""),
+            "share": f"{100 * share:.0f} %",
+        }
+        for number, share in figures.habitat_shares(case).items()
+    ]
+    table = facts.habitat_table(case)
+    text = "Regions that look alike on imaging, found without looking at any gene."
+    return _chapter(
+        "habitats", "Habitats", "Regions the image can tell apart", text,
+        pictures=shots, curve=curve, legend=legend, table=table,
+    )  # fmt: skip
+
+
+def _spots(case: CaseReport) -> dict[str, Any] | None:
+    shots = figures.spot_pictures(case)
+    text = "Left of each pair: the habitat each spot came from. Right: the gene that follows a habitat most clearly."
+    if figures.strongest_gene(case) is None:
+        text = "The habitat each spot came from."
+    return _chapter("spots", "Spots", "Gene expression, placed", text, pictures=shots) if shots else None
+
+
+def _genes(case: CaseReport) -> dict[str, Any] | None:
+    shots = figures.association_pictures(case)
+    if not shots:
+        return None
+    text = (
+        "Two smooth maps agree by chance far more often than a simple test thinks. "
+        "Orange is what such a test would claim; blue-green is what survives a null that is just as smooth."
+    )
+    return _chapter(
+        "genes", "Genes", "What follows a habitat, tested honestly", text,
+        truth=case.simulated and case.genes is not None,
+        pictures=shots, table=facts.result_table(case),
+        table_caption=f"Strongest spatial evidence; marked rows are claimed at FDR {case.fdr:g}",
+    )  # fmt: skip
+
+
+def _limits(case: CaseReport) -> dict[str, Any]:
+    points = [*LIMITS, SIMULATED_LIMIT] if case.simulated else list(LIMITS)
+    return _chapter("limits", "Limits", "What this does not show", points=points)
+
+
+def _provenance(case: CaseReport) -> dict[str, Any] | None:
+    pairs = facts.flat_items(case.provenance)
+    pairs += [(f"time · {step}", f"{facts.number(float(s))} s") for step, s in case.seconds.items()]
+    text = "Versions, parameters, seed and the fingerprints of the inputs. File names are left out on purpose."
+    return _chapter("provenance", "Provenance", "How it was made", text, pairs=pairs) if pairs else None
