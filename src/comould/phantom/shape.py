@@ -64,8 +64,9 @@ class Body:
         """
         offset = points_mm - self.centre_mm
         distance = lengths(offset)
-        safe = np.maximum(distance, 1e-9)[:, None]
-        return distance - self.radius_mm(offset / safe)
+        # The centre itself has no direction: any will do.
+        offset[distance < 1e-9] = (0.0, 0.0, 1.0)
+        return distance - self.radius_mm(offset / np.where(distance < 1e-9, 1.0, distance)[:, None])
 
     def surface_mm(self, n: int = _SPHERE_POINTS) -> FloatArray:
         """``(n, 3)`` patient points spread over the surface."""
