@@ -40,7 +40,7 @@ class BlockMean:
     def __init__(self, width: int, height: int, factor: float, dtype: npt.DTypeLike) -> None:
         self.width, self.height, self.factor = width, height, factor
         self.dtype = np.dtype(dtype)
-        shape = _cells(height, factor), _cells(width, factor), 3
+        shape = cells(height, factor), cells(width, factor), 3
         self._plain = factor == 1.0
         self._sums = np.zeros(shape, self.dtype if self._plain else np.float32)
         self.highest = 0
@@ -87,12 +87,13 @@ class BlockMean:
         return next(bits for bits in (8, 10, 12, 14, 16) if self.highest < 2**bits)
 
 
-def _cells(length: int, factor: float) -> int:
+def cells(length: int, factor: float) -> int:
+    """Count the cells of side ``factor`` that cover ``length`` pixels."""
     return max(1, int(np.ceil(length / factor - 1e-6)))
 
 
 def _covered(length: int, factor: float) -> npt.NDArray[np.float64]:
-    edges = np.minimum(np.arange(_cells(length, factor) + 1) * factor, length)
+    edges = np.minimum(np.arange(cells(length, factor) + 1) * factor, length)
     edges[-1] = length
     return np.diff(edges)
 

@@ -208,26 +208,29 @@ def _vendor(path: Path) -> PixelSize:
     with tiffslide.TiffSlide(path) as slide:
         found = (slide.properties.get("tiffslide.mpp-x"), slide.properties.get("tiffslide.mpp-y"))
         vendor = slide.properties.get("tiffslide.vendor")
-    return PixelSize(_positive(found), f"mpp of the {vendor} metadata")
+    size = _positive(found)
+    return PixelSize(size, f"mpp of the {vendor} metadata" if size else f"no mpp in the {vendor} metadata")
 
 
 def _ome(xml: str, index: int) -> PixelSize:
-    source = "PhysicalSizeX of the OME-XML"
+    missing = PixelSize(None, "no PhysicalSizeX and PhysicalSizeY in the OME-XML")
     try:
         every = [node for node in ET.fromstring(xml).iter() if node.tag.rpartition("}")[2] == "Pixels"]
     except ET.ParseError:
-        return PixelSize(None, source)
+        return missing
     if not every:
-        return PixelSize(None, source)
+        return missing
     pixels = every[index if index < len(every) else 0]
     sizes = []
     for axis in "XY":
         size, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        if size is None or unit not in _UM_PER:
-            unit_note = "" if size is None else f" (unit {unit!r} is no length)"
-            return PixelSize(None, source + unit_note)
+        if size is None:
+            return missing
+        if unit not in _UM_PER:
+            return PixelSize(None, f"an OME-XML whose unit {unit!r} is no length")
         sizes.append(float(size) * _UM_PER[unit])
-    return PixelSize(_positive((sizes[0], sizes[1])), source)
+    size_um = _positive((sizes[0], sizes[1]))
+    return PixelSize(size_um, "PhysicalSizeX of the OME-XML") if size_um else missing
 
 
 def _tags(tif: tifffile.TiffFile, page: Any) -> PixelSize:

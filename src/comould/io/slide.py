@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from comould.errors import ComouldError, ComouldWarning, InputError
 from comould.io import _slide_tiff
-from comould.io._slide_pixels import Block, BlockMean, bands, rgb
+from comould.io._slide_pixels import Block, BlockMean, bands, cells, rgb
 from comould.io._slide_tiff import PixelSize
 from comould.io.section import Section
 from comould.space.planes import Face
@@ -189,7 +189,7 @@ def _read_tiff(path: Path, stated: float | None, want_um: float) -> tuple[npt.ND
         for block in _slide_tiff.blocks(level):
             mean.add(block)
     _warn_bits(path, mean)
-    return mean.image(), size, level.downsample * factor
+    return _trimmed(mean, levels[0].width, levels[0].height, level.downsample * factor), size, level.downsample * factor
 
 
 def _orientation(series: tifffile.TiffPageSeries) -> Any:
@@ -210,11 +210,11 @@ def _read_raster(path: Path, stated: float | None, want_um: float) -> tuple[npt.
         stream.seek(0)
         picture: ImageFile = JpegImageFile(stream) if jpeg else PngImageFile(stream)
         _warn_orientation(path, picture.getexif().get(0x0112))
-        width = picture.width
+        width, height = picture.size
         reduction = 1
         if jpeg and downsample >= 2:
             reduction = max(n for n in (1, 2, 4, 8) if n <= downsample)
-            picture.draft(None, (max(1, width // reduction), max(1, picture.height // reduction)))  # type: ignore[arg-type]
+            picture.draft(None, (max(1, width // reduction), max(1, height // reduction)))  # type: ignore[arg-type]
             # What the decoder really did: it may refuse (progressive CMYK, arithmetic coding).
             reduction = max(1, round(width / picture.width))
         factor = max(1.0, downsample / reduction)
@@ -222,7 +222,12 @@ def _read_raster(path: Path, stated: float | None, want_um: float) -> tuple[npt.
         for start, end in bands(picture.height, picture.width):
             mean.add(Block(_raster_rgb(picture, path, start, end), start, 0))
     _warn_bits(path, mean)
-    return mean.image(), size, reduction * factor
+    return _trimmed(mean, width, height, reduction * factor), size, reduction * factor
+
+
+def _trimmed(mean: BlockMean, width: int, height: int, downsample: float) -> npt.NDArray[np.uint8]:
+    """Give the picture without cells that lie wholly beyond the full one (reduced pictures are rounded up in size)."""
+    return mean.image()[: cells(height, downsample), : cells(width, downsample)]
 
 
 def _raster_rgb(picture: ImageFile, path: Path, start: int, end: int) -> npt.NDArray[Any]:
