@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from comould.errors import GeometryError, InputError
-from comould.io.frames import HEADER_TAGS, Plane, frame_plane, functional_group, plane_of, read_tags, value
+from comould.io.frames import HEADER_TAGS, Plane, frame_plane, functional_group, numbers, plane_of, read_tags, value
 from comould.io.pixels import stored_pixels
 from comould.io.volume import Array, Volume
 from comould.space import FloatArray
@@ -75,6 +75,13 @@ def read_header(path: Path) -> Header:
         If it cannot be parsed.
     """
     dataset = read_tags(path, HEADER_TAGS)
+    if "SOPClassUID" not in dataset and "Modality" not in dataset:
+        raise InputError(
+            subject=str(path),
+            expected="a DICOM file",
+            found="one that names neither its class nor its modality",
+            remedy="It may be damaged: export or copy it again",
+        )
     return Header(
         path,
         str(value(dataset, "Modality", "?"))[:16],
@@ -194,10 +201,11 @@ def _slices(headers: Sequence[Header], subject: str) -> list[Slice]:
             if isinstance(plane, str):
                 problems.append(f"{name}: {plane}")
                 continue
-            source = functional_group(header.dataset, frame, "PixelValueTransformationSequence") if multi else None
-            source = header.dataset if source is None else source
-            slope, intercept = float(value(source, "RescaleSlope", 1)), float(value(source, "RescaleIntercept", 0))
-            slices.append(Slice(header.path, frame, name, plane, slope, intercept))
+            rescaling = _rescaling(header.dataset, frame if multi else None)
+            if rescaling is None:
+                problems.append(f"{name}: an unreadable RescaleSlope or RescaleIntercept")
+                continue
+            slices.append(Slice(header.path, frame, name, plane, *rescaling))
     if problems:
         raise GeometryError(
             subject=subject,
@@ -213,6 +221,21 @@ def _slices(headers: Sequence[Header], subject: str) -> list[Slice]:
             found=", ".join(f"{rows} × {columns}" for rows, columns in sorted(sizes)),
         )
     return slices
+
+
+def _rescaling(dataset: Any, frame: int | None) -> tuple[float, float] | None:
+    """Slope and intercept of a slice or frame; 1 and 0 where none are stated, ``None`` where they cannot be read."""
+    source = dataset
+    if frame is not None:
+        group = functional_group(dataset, frame, "PixelValueTransformationSequence")
+        source = dataset if group is None else group
+    found = []
+    for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
+        stated = numbers(source, name, 1) if name in source else np.array([default])
+        if stated is None:
+            return None
+        found.append(float(stated[0]))
+    return found[0], found[1]
 
 
 def _some(items: Sequence[str]) -> str:

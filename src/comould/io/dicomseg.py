@@ -133,7 +133,8 @@ def _pitch(dataset: Any, planes: Sequence[Plane], grid: Grid | None, path: Path)
     steps = steps[steps > 0.01]
     if stated is not None and stated[0] > 0:
         pitch = float(stated[0])
-        if not len(steps) or np.abs(steps / pitch - np.round(steps / pitch)).max() < 0.05:
+        counts = np.round(steps / pitch)
+        if not len(steps) or (counts.min() >= 1 and np.abs(steps / pitch - counts).max() < 0.05):
             return pitch
     if not len(steps):
         raise GeometryError(

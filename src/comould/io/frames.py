@@ -6,6 +6,7 @@ warnings, which quote tag values, are kept quiet.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,10 +65,16 @@ class Plane:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back pydicom's warnings: they quote values, and values may name a patient."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Hold back pydicom's warnings and log: they quote values, and values may name a patient."""
+    log = logging.getLogger("pydicom")
+    was = log.disabled
+    log.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = was
 
 
 def read_tags(path: Path, tags: Sequence[str], *, pixels: bool = False) -> Any:
@@ -79,12 +86,11 @@ def read_tags(path: Path, tags: Sequence[str], *, pixels: bool = False) -> Any:
         If it is not DICOM, or damaged.
     """
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
     try:
         with quiet():
             return pydicom.dcmread(path, specific_tags=list(tags), stop_before_pixels=not pixels)
-    except (InvalidDicomError, OSError, ValueError, EOFError, AttributeError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # damaged files raise whatever pydicom stumbles over, quoting what it read
         raise InputError(
             subject=str(path),
             expected="a DICOM file",

@@ -266,13 +266,14 @@ def grid_from_contours(contours: Sequence[FloatArray], subject: str) -> Grid:
 
 
 def _common_normal(contours: Sequence[FloatArray], subject: str) -> FloatArray:
-    """Find the largest contour's normal (Newell), positive in its largest component; check that all share it."""
+    """Find the mean normal (Newell), positive in its largest component; check that all contours share it."""
     areas = np.array([_area_vector(points) for points in contours])
     largest = areas[np.linalg.norm(areas, axis=1).argmax()]
     length = float(np.linalg.norm(largest))
     if length < 1e-6:
         raise GeometryError(subject=subject, expected="contours that enclose an area", found="lines or points only")
-    normal = largest / length
+    total = (areas * np.sign(areas @ largest)[:, None]).sum(axis=0)
+    normal = total / np.linalg.norm(total)
     normal = normal * np.sign(normal[np.abs(normal).argmax()])
     if np.abs(normal).max() > 1 - 1e-6:
         normal = np.round(normal)
@@ -294,9 +295,9 @@ def _area_vector(points: FloatArray) -> FloatArray:
 
 def _plane_distance(depth: FloatArray, subject: str) -> float:
     """Distance between neighbouring planes, mm; planes may be missing in between."""
-    steps = np.diff(depth)
-    # Points carry three decimals as a rule: planes nearer than this are one plane.
-    steps = steps[steps > 0.05]
+    # Points carry three decimals as a rule: contours nearer than this lie in one plane.
+    plane = np.concatenate([[0], np.cumsum(np.diff(depth) > 0.05)])
+    steps = np.diff(np.bincount(plane, weights=depth) / np.bincount(plane))
     if not len(steps):
         raise GeometryError(
             subject=subject,
