@@ -36,7 +36,7 @@ def test_specimen_lies_off_centre_in_the_patient(specimen):
 
 @pytest.mark.parametrize("acquisition", [(0.0, 0.0, 0.0), (12.0, -20.0, 35.0)])
 def test_mask_and_labels_are_the_truth_at_voxel_centres(acquisition):
-    made = phantom.specimen(4, volume_ml=15.0, acquisition_deg=acquisition, subsamples=1, margin_mm=4.0)
+    made = phantom.specimen(4, volume_ml=8.0, acquisition_deg=acquisition, subsamples=1, margin_mm=4.0)
     grid = Grid.from_image(made.habitats)
     labels = made.habitat_at(centres(grid)).reshape(grid.shape)
     assert np.array_equal(array(made.habitats), labels)
@@ -55,7 +55,7 @@ def test_mask_volume_and_border(specimen):
     assert not outer.any()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_every_habitat_has_its_share(seed):
     made = phantom.specimen(seed, subsamples=1, spacing_mm=(1.5, 1.5, 3.0), margin_mm=3.0)
     labels = array(made.habitats)
@@ -102,7 +102,7 @@ def test_units_and_ranges(specimen):
 
 
 def test_noise_is_as_asked():
-    options = {"volume_ml": 10.0, "subsamples": 1, "margin_mm": 4.0, "bias": 0.0}
+    options = {"volume_ml": 8.0, "subsamples": 1, "margin_mm": 4.0, "bias": 0.0}
     clean = phantom.specimen(2, t2_snr=1e6, adc_noise=0.0, **options)
     noisy = phantom.specimen(2, t2_snr=20.0, adc_noise=80.0, **options)
     inside = array(clean.mask) > 0
@@ -115,14 +115,22 @@ def test_noise_is_as_asked():
 
 def test_partial_volume_softens_the_outline():
     """At the caps, where the outline slants through slices, subsampling leaves fewer hard steps between voxels."""
-    options = {"volume_ml": 20.0, "t2_snr": 1e6, "adc_noise": 0.0, "bias": 0.0, "margin_mm": 4.0, "vessels": 0}
+    options = {
+        "volume_ml": 8.0,
+        "spacing_mm": (1.0, 1.0, 3.0),
+        "t2_snr": 1e6,
+        "adc_noise": 0.0,
+        "bias": 0.0,
+        "margin_mm": 4.0,
+        "vessels": 0,
+    }
     one = array(phantom.specimen(5, subsamples=1, **options).images["T2"])
     many = array(phantom.specimen(5, subsamples=7, **options).images["T2"])
     assert np.mean(np.diff(many, axis=2) ** 2) < 0.9 * np.mean(np.diff(one, axis=2) ** 2)
 
 
 def test_bias_is_smooth_and_bounded():
-    options = {"volume_ml": 10.0, "subsamples": 1, "margin_mm": 4.0, "t2_snr": 1e6}
+    options = {"volume_ml": 6.0, "spacing_mm": (1.0, 1.0, 3.0), "subsamples": 1, "margin_mm": 4.0, "t2_snr": 1e6}
     ratio = array(phantom.specimen(2, bias=0.2, **options).images["T2"]) / array(
         phantom.specimen(2, bias=0.0, **options).images["T2"]
     )

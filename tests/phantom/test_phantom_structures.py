@@ -50,11 +50,11 @@ def test_none_at_all():
 def test_membership_of_many_points_equals_that_of_each(seed):
     rng = np.random.default_rng(seed)
     found = structures.draw(np.random.default_rng(1), body(), SpecimenOptions())
-    points = rng.uniform(-20, 20, (40, 3))
+    points = rng.uniform(-20, 20, (20, 3))
     together = membership(found, points)
     for kind in KINDS:
-        apart = [membership(found, point[None])[kind][0] for point in points[:10]]
-        np.testing.assert_allclose(together[kind][:10], apart, atol=1e-12)
+        apart = [membership(found, point[None])[kind][0] for point in points[:4]]
+        np.testing.assert_allclose(together[kind][:4], apart, atol=1e-12)
         assert together[kind].min() >= 0.0
         assert together[kind].max() <= 1.0
 

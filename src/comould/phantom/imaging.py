@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from comould.phantom.options import SpecimenOptions
 from comould.phantom.shape import Body, rotation
@@ -50,6 +49,8 @@ def acquisition_grid(body: Body, options: SpecimenOptions) -> Grid:
 
 def render(tissue: Tissue, options: SpecimenOptions, rng: np.random.Generator) -> Images:
     """Simulate the acquisition of a specimen."""
+    from scipy import ndimage
+
     grid = acquisition_grid(tissue.body, options)
     clean, labels = _noise_free(tissue, grid, options.subsamples)
     sigma = ADC_FWHM_MM / 2.355 / np.array(options.spacing_mm[1::-1])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import interpolate, ndimage
 
 from comould.phantom.deform import Placement
 from comould.phantom.options import CutOptions
@@ -42,6 +41,8 @@ def paint(tissue: Tissue, placement: Placement, options: CutOptions, rng: np.ran
 
 def _cut_position(placement: Placement, options: CutOptions) -> FloatArray:
     """Cut position ``(n, 2)`` of every working pixel: the smooth map every few pixels, joined by cubic splines."""
+    from scipy import interpolate
+
     width, height = placement.size_px
     downsample = options.image_pixel_um / options.pixel_size_um
     columns, rows = (np.linspace(0.0, n - 1.0, max(n // _COARSE_PX, 8)) for n in (width, height))
@@ -122,6 +123,8 @@ def _grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) ->
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], sigma_px: tuple[float, float]) -> npt.NDArray[np.float32]:
     """Smooth noise of variance 1; wide kernels work on a coarser lattice."""
+    from scipy import ndimage
+
     coarse = max(int(min(sigma_px) / 2.0), 1)
     small = tuple(-(-n // coarse) + 1 for n in shape)
     white = rng.standard_normal(small, dtype=np.float32)
