@@ -1,0 +1,277 @@
+"""Compiled loops over voxels. Imported only when maps are made: this module imports numba.
+
+All of them walk *runs* (consecutive voxels of the mask along i) and write only their own voxels' rows, so blocks of runs may
+go to any number of threads. Co-occurrences are counted in integers, which makes a sliding update exact: the numbers do not
+depend on where a run, a block or a tile begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+N_FIRST_ORDER = 20
+N_GLCM = 25
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile with a cache on disk, or without where no place for one can be written."""
+    try:
+        return numba.njit(cache=True, nogil=True, boundscheck=False)(function)
+    except RuntimeError:  # numba: "no locator available"
+        return numba.njit(nogil=True, boundscheck=False)(function)
+
+
+@_jit
+def _count(levels, centre, first, second, start, stop, sign, joint):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Add (or take away) the pairs of one kernel position to the triangular count table; returns how many."""
+    found = 0
+    for m in range(start, stop):
+        a = np.int64(levels[centre + first[m]])
+        b = np.int64(levels[centre + second[m]])
+        if a == 0 or b == 0:
+            continue
+        low, high = min(a, b), max(a, b)
+        # The symmetric matrix counts a pair both ways: twice on its diagonal, once in each of two cells off it.
+        joint[high * (high - 1) // 2 + low - 1] += 2 * sign if a == b else sign
+        found += 1
+    return found * sign
+
+
+@_jit
+def _xlogx(count, table):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    return table[count] if count < table.size else count * np.log2(np.float64(count))
+
+
+@_jit
+def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Work out the 25 features of one co-occurrence table (order of ``catalogue.GLCM``)."""
+    sums[:] = 0
+    differences[:] = 0
+    margin[:] = 0
+    largest = 0
+    squares = 0.0
+    joint_log = 0.0
+    cell = 0
+    for high in range(1, n_levels + 1):
+        for low in range(1, high + 1):
+            count = np.int64(joint[cell])
+            cell += 1
+            if count == 0:
+                continue
+            largest = max(largest, count)
+            mult = 1 if low == high else 2
+            squares += mult * np.float64(count) * count
+            joint_log += mult * _xlogx(count, table)
+            margin[high] += count
+            if mult == 2:
+                margin[low] += count
+            sums[high + low] += mult * count
+            differences[high - low] += mult * count
+    total = np.float64(2 * pairs)
+    log_total = np.log2(total)
+
+    mean = 0.0
+    margin_log = 0.0
+    for level in range(1, n_levels + 1):
+        if margin[level]:
+            mean += level * margin[level]
+            margin_log += _xlogx(margin[level], table)
+    mean /= total
+    tendency = shade = prominence = sum_log = 0.0
+    for level in range(2, 2 * n_levels + 1):
+        if sums[level]:
+            offset = level - 2.0 * mean
+            square = offset * offset * sums[level]
+            tendency += square
+            shade += square * offset
+            prominence += square * offset * offset
+            sum_log += _xlogx(sums[level], table)
+    tendency /= total
+    contrast = dissimilarity = inverse = inverse_moment = inverse_norm = moment_norm = inverse_variance = diff_log = 0.0
+    for step in range(n_levels):
+        count = differences[step]
+        if count:
+            relative = step / n_levels
+            contrast += np.float64(step) * step * count
+            dissimilarity += np.float64(step) * count
+            inverse += count / (1.0 + step)
+            inverse_moment += count / (1.0 + step * step)
+            inverse_norm += count / (1.0 + relative)
+            moment_norm += count / (1.0 + relative * relative)
+            if step:
+                inverse_variance += count / np.float64(step * step)
+            diff_log += _xlogx(count, table)
+    contrast /= total
+    dissimilarity /= total
+    variance = (tendency + contrast) / 4.0
+    entropy = log_total - joint_log / total
+    margin_entropy = log_total - margin_log / total
+
+    row[0] = largest / total
+    row[1] = mean
+    row[2] = variance
+    row[3] = entropy
+    row[4] = dissimilarity
+    row[5] = max(contrast - dissimilarity * dissimilarity, 0.0)
+    row[6] = log_total - diff_log / total
+    row[7] = 2.0 * mean
+    row[8] = tendency
+    row[9] = log_total - sum_log / total
+    row[10] = squares / (total * total)
+    row[11] = contrast
+    row[12] = dissimilarity
+    row[13] = inverse / total
+    row[14] = inverse_norm / total
+    row[15] = inverse_moment / total
+    row[16] = moment_norm / total
+    row[17] = inverse_variance / total
+    # One grey level only: correlation is 0/0 by the formula, 1 by convention (as in other IBSI software).
+    row[18] = (tendency - contrast) / (4.0 * variance) if variance > 0.0 else 1.0
+    row[19] = (tendency - contrast) / 4.0 + mean * mean
+    row[20] = tendency
+    row[21] = shade / total
+    row[22] = prominence / total
+    # By symmetry HXY1 = HXY2 = 2 HX.
+    row[23] = (entropy - 2.0 * margin_entropy) / margin_entropy if margin_entropy > 0.0 else 0.0
+    row[24] = np.sqrt(max(1.0 - np.exp(-2.0 * (2.0 * margin_entropy - entropy)), 0.0))
+
+
+@_jit
+def glcm_runs(levels, starts, lengths, rows, first, second, bounds, n_levels, table, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Fill ``out[rows[r] : rows[r] + lengths[r]]`` for every run ``r``.
+
+    ``first`` and ``second`` hold flat offsets of pairs; ``bounds[g]`` = (all from, to, lost from, to, gained from, to) of
+    group ``g``. One group is a merged matrix; several are averaged over those that hold a pair.
+    """
+    joint = np.zeros(n_levels * (n_levels + 1) // 2, dtype=np.int32)
+    sums = np.zeros(2 * n_levels + 1, dtype=np.int64)
+    differences = np.zeros(n_levels + 1, dtype=np.int64)
+    margin = np.zeros(n_levels + 1, dtype=np.int64)
+    row = np.zeros(N_GLCM)
+    for r in range(starts.size):
+        valid = np.zeros(lengths[r], dtype=np.int64)
+        for g in range(bounds.shape[0]):
+            joint[:] = 0
+            pairs = 0
+            for t in range(lengths[r]):
+                centre = starts[r] + t
+                if t == 0:
+                    pairs += _count(levels, centre, first, second, bounds[g, 0], bounds[g, 1], 1, joint)
+                else:
+                    pairs += _count(levels, centre - 1, first, second, bounds[g, 2], bounds[g, 3], -1, joint)
+                    pairs += _count(levels, centre, first, second, bounds[g, 4], bounds[g, 5], 1, joint)
+                if pairs == 0:
+                    continue
+                _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row)
+                valid[t] += 1
+                for c in range(columns.size):
+                    out[rows[r] + t, c] += row[columns[c]]
+        for t in range(lengths[r]):
+            for c in range(columns.size):
+                out[rows[r] + t, c] = out[rows[r] + t, c] / valid[t] if valid[t] else np.nan
+
+
+@_jit
+def _percentile(values, count, fraction):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Interpolate linearly between the sorted values."""
+    place = fraction * (count - 1)
+    below = int(place)
+    above = min(below + 1, count - 1)
+    return values[below] + (place - below) * (values[above] - values[below])
+
+
+@_jit
+def _first_order_row(values, count, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Work out the 18 intensity statistics of ``values[:count]``, sorted (order of ``catalogue.FIRST_ORDER``)."""
+    mean = energy = 0.0
+    for m in range(count):
+        mean += values[m]
+        energy += values[m] * values[m]
+    mean /= count
+    second = third = fourth = absolute = 0.0
+    for m in range(count):
+        offset = values[m] - mean
+        square = offset * offset
+        second += square
+        third += square * offset
+        fourth += square * square
+        absolute += abs(offset)
+    second /= count
+    flat = values[0] == values[count - 1]
+    p10, p25, median = (
+        _percentile(values, count, 0.1),
+        _percentile(values, count, 0.25),
+        _percentile(values, count, 0.5),
+    )
+    p75, p90 = _percentile(values, count, 0.75), _percentile(values, count, 0.9)
+    kept = 0
+    kept_mean = kept_absolute = median_absolute = 0.0
+    for m in range(count):
+        median_absolute += abs(values[m] - median)
+        if p10 <= values[m] <= p90:
+            kept += 1
+            kept_mean += values[m]
+    kept_mean /= max(kept, 1)
+    for m in range(count):
+        if p10 <= values[m] <= p90:
+            kept_absolute += abs(values[m] - kept_mean)
+
+    row[0] = mean
+    row[1] = 0.0 if flat else second
+    row[2] = 0.0 if flat else third / count / second**1.5
+    row[3] = 0.0 if flat else fourth / count / (second * second) - 3.0
+    row[4] = median
+    row[5] = values[0]
+    row[6] = p10
+    row[7] = p90
+    row[8] = values[count - 1]
+    row[9] = p75 - p25
+    row[10] = values[count - 1] - values[0]
+    row[11] = absolute / count
+    row[12] = kept_absolute / max(kept, 1)
+    row[13] = median_absolute / count
+    row[14] = np.sqrt(row[1]) / mean if mean != 0.0 else np.nan
+    row[15] = (p75 - p25) / (p75 + p25) if p75 + p25 != 0.0 else np.nan
+    row[16] = energy
+    row[17] = np.sqrt(energy / count)
+
+
+@_jit
+def first_order_runs(image, levels, starts, lengths, rows, offsets, n_levels, columns, out, inside):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Fill ``out`` with first-order features and ``inside`` with the count of kernel voxels in the mask.
+
+    Values are sorted before they are summed, so a rotated image gives the same bits.
+    """
+    values = np.empty(offsets.size)
+    histogram = np.zeros(n_levels + 1, dtype=np.int64)
+    row = np.zeros(N_FIRST_ORDER)
+    for r in range(starts.size):
+        for t in range(lengths[r]):
+            centre = starts[r] + t
+            count = 0
+            histogram[:] = 0
+            for m in range(offsets.size):
+                level = levels[centre + offsets[m]]
+                if level:
+                    values[count] = image[centre + offsets[m]]
+                    histogram[level] += 1
+                    count += 1
+            inside[rows[r] + t] = count
+            if columns.size == 0:
+                continue
+            values[:count].sort()
+            _first_order_row(values, count, row)
+            entropy = uniformity = 0.0
+            for level in range(1, n_levels + 1):
+                if histogram[level]:
+                    share = histogram[level] / count
+                    entropy -= share * np.log2(share)
+                    uniformity += share * share
+            row[18] = entropy
+            row[19] = uniformity
+            for c in range(columns.size):
+                out[rows[r] + t, c] = row[columns[c]]

@@ -1,0 +1,151 @@
+"""How many habitats: the number that groups the voxels best, beyond what a cloud without groups would show.
+
+References
+----------
+Tibshirani, Walther & Hastie, J R Stat Soc B 2001, doi 10.1111/1467-9868.00293 (the gap to a reference without groups,
+here of the silhouette: Rousseeuw 1987, doi 10.1016/0377-0427(87)90125-7); Schwarz, Ann Stat 1978, doi 10.1214/aos/1176344136 (BIC); Tibshirani & Walther, J Comput Graph Stat 2005,
+doi 10.1198/106186005X59243 (prediction strength); Hubert & Arabie, J Classif 1985, doi 10.1007/BF01908075 (adjusted Rand
+index).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from comould.habitats._mixture import MixtureSettings, fit_mixture
+from comould.space import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RULE = "largest excess of the silhouette over that of a Gaussian cloud of the same covariance, ties to the smaller"
+_SPLITS = 6
+_REFERENCES = 5
+_SILHOUETTE_SAMPLE = 2000
+_BLOCK_RADII = 4.0
+_SAMPLE = 6000
+_LEAST = 400
+_START_SAMPLE = 20000
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Voxels to choose by.
+
+    Parameters
+    ----------
+    data
+        ``(n, d)`` scaled, smoothed features.
+    points_mm
+        ``(n, 3)`` positions.
+    radius_mm
+        Reach of a neighbourhood.
+    n_independent
+        The first so many rows are about one neighbourhood apart.
+    """
+
+    data: FloatArray
+    points_mm: FloatArray
+    radius_mm: float
+    n_independent: int
+
+    @classmethod
+    def draw(cls, data: FloatArray, points_mm: FloatArray, radius_mm: float, *, voxel_mm3: float, seed: int) -> Self:
+        """Draw up to 10,000 voxels; as many as there are balls of ``radius_mm`` (at least 400) count as independent."""
+        balls = len(data) * voxel_mm3 / (4.0 / 3.0 * np.pi * radius_mm**3)
+        rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+        rows = rng.permutation(len(data))[:_SAMPLE]
+        return cls(data[rows], points_mm[rows], radius_mm, int(min(len(rows), max(balls, _LEAST))))
+
+
+def curve(sample: Sample, numbers: Iterable[int], seed: int) -> pd.DataFrame:
+    """Measure every number of habitats and choose one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``n_habitats``; ``silhouette`` of k-means; ``silhouette_null`` (mean over five Gaussian clouds of the same
+        covariance); ``excess`` (their difference, which chooses); for information ``stability`` (mean adjusted Rand index
+        between the k-means of two halves of the tumour, each applied to all of the sample) and ``bic`` (of a Gaussian
+        mixture on independent voxels); ``chosen``.
+
+    Notes
+    -----
+    The silhouette alone favours two groups, BIC as many as there are details: their curves are kept but do not choose.
+    For stability, cubes of four radii at a random offset are dealt to the halves at random, six times: both halves hold
+    all parts of the tumour, and neighbours, who are alike anyway, are mostly in the same half.
+    """
+    import pandas as pd
+
+    rows = []
+    clouds = _clouds(sample.data[:_SILHOUETTE_SAMPLE], seed)
+    for k in numbers:
+        apart = sample.data[: sample.n_independent]
+        mixture = fit_mixture(apart, kmeans(sample.data, k, seed)(apart), None, MixtureSettings(0.0))
+        bic = mixture.n_parameters * np.log(len(apart)) - 2.0 * mixture.log_likelihood.sum()
+        silhouette, *null = (_silhouette(data, k, seed) for data in (sample.data[:_SILHOUETTE_SAMPLE], *clouds))
+        rows.append(
+            {
+                "n_habitats": k,
+                "silhouette": silhouette,
+                "silhouette_null": float(np.mean(null)),
+                "excess": silhouette - float(np.mean(null)),
+                "stability": _stability(sample, k, seed),
+                "bic": float(bic),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["chosen"] = table.index == table["excess"].idxmax()
+    return table
+
+
+class kmeans:  # noqa: N801 - used as a function that makes a function
+    """k-means on at most 20,000 voxels; calling it labels any others, 0…k-1 by the first feature's mean."""
+
+    def __init__(self, data: FloatArray, k: int, seed: int, *, starts: int = 10) -> None:
+        from sklearn.cluster import KMeans
+
+        draw, state = np.random.SeedSequence([seed, 2, k]).spawn(2)
+        if len(data) > _START_SAMPLE:
+            data = data[np.sort(np.random.default_rng(draw).choice(len(data), _START_SAMPLE, replace=False))]
+        self.model = KMeans(k, n_init=starts, random_state=int(state.generate_state(1)[0])).fit(data)
+        self.place = np.argsort(np.argsort(self.model.cluster_centers_[:, 0], kind="stable"), kind="stable")
+
+    def __call__(self, data: FloatArray) -> npt.NDArray[np.int64]:
+        return self.place[self.model.predict(data)].astype(np.int64)
+
+
+def _stability(sample: Sample, k: int, seed: int) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    scores = []
+    for split in range(_SPLITS):
+        rng = np.random.default_rng(np.random.SeedSequence([seed, 3, split]))
+        size = _BLOCK_RADII * sample.radius_mm
+        blocks = np.floor((sample.points_mm + rng.uniform(0.0, size, 3)) / size).astype(np.int64)
+        block = np.unique(blocks, axis=0, return_inverse=True)[1].ravel()
+        half = rng.permutation(np.arange(block.max() + 1) % 2)[block]
+        if min((half == 0).sum(), (half == 1).sum()) < k:
+            continue
+        found = [kmeans(sample.data[half == side], k, seed, starts=3)(sample.data) for side in (0, 1)]
+        scores.append(adjusted_rand_score(*found))
+    return float(np.mean(scores)) if scores else 0.0
+
+
+def _clouds(data: FloatArray, seed: int) -> list[FloatArray]:
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 4]))
+    covariance = np.atleast_2d(np.cov(data.T))
+    mean = data.mean(axis=0)
+    return [rng.multivariate_normal(mean, covariance, len(data), method="cholesky") for _ in range(_REFERENCES)]
+
+
+def _silhouette(data: FloatArray, k: int, seed: int) -> float:
+    from sklearn.metrics import silhouette_score
+
+    labels = kmeans(data, k, seed, starts=4)(data)
+    return float(silhouette_score(data, labels)) if 1 < len(np.unique(labels)) < len(data) else 0.0
