@@ -48,16 +48,18 @@ def read_10x(path: Path) -> Counts:
         # h5py, pandas and scipy raise many kinds on damaged files.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(subject=str(path), expected="a 10x feature-barcode matrix", found=reason) from error
-    if "feature_types" in data.var:
-        others = data.var["feature_types"].astype(str) != "Gene Expression"
-        if others.any():
-            _warn(f"{int(others.sum())} features that are not gene expression are left out")
-            data = data[:, ~others.to_numpy()].copy()
-    if not data.n_vars or not data.n_obs:
-        raise InputError(subject=str(path), expected="spots and genes", found=f"{data.n_obs} × {data.n_vars}")
-    genes = data.var.astype(dict.fromkeys(data.var.columns, str))
-    genes.index = unique_genes(data.var_names)
-    return check(Counts(data.X, pd.Index(data.obs_names.astype(str)), genes), path)
+    genes, matrix = data.var.astype(dict.fromkeys(data.var.columns, str)), data.X
+    if "feature_types" in genes:
+        expressed = (genes["feature_types"] == "Gene Expression").to_numpy()
+        if not expressed.all():
+            _warn(f"{int((~expressed).sum())} features that are not gene expression are left out")
+            genes, matrix = genes[expressed], matrix[:, np.flatnonzero(expressed)]
+    if 0 in matrix.shape:
+        raise InputError(
+            subject=str(path), expected="spots and genes", found=f"{matrix.shape[0]} spots, {matrix.shape[1]} genes"
+        )
+    genes = genes.set_axis(unique_genes(genes.index), axis=0)
+    return check(Counts(matrix, pd.Index(data.obs_names.astype(str)), genes), path)
 
 
 def read_matrix_table(path: Path, names: pd.Index | None) -> Counts:
