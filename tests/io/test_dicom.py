@@ -178,7 +178,12 @@ def test_files_that_are_no_image(tmp_path, make, grid, array):
 
 @pytest.mark.parametrize(
     ("codec", "syntax"),
-    [("jpeg2k_encode", "1.2.840.10008.1.2.4.90"), ("ljpeg_encode", "1.2.840.10008.1.2.4.70"), ("rle", "rle")],
+    [
+        ("jpeg2k_encode", "1.2.840.10008.1.2.4.90"),
+        ("ljpeg_encode", "1.2.840.10008.1.2.4.70"),
+        ("jpegls_encode", "1.2.840.10008.1.2.4.80"),
+        ("rle", "rle"),
+    ],
 )
 def test_compressed_pixels_come_out_as_they_went_in(tmp_path, make, grid, array, codec, syntax):
     import imagecodecs
@@ -197,6 +202,48 @@ def test_compressed_pixels_come_out_as_they_went_in(tmp_path, make, grid, array,
 
     make.series(tmp_path, grid, array - 500, edit=squeeze)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(tmp_path)), array - 500)
+
+
+@pytest.mark.parametrize("decimals", [2, 3])
+def test_rounded_positions_are_still_one_even_stack(tmp_path, make, grid, array, decimals):
+    def rounded(dataset, _):
+        dataset.ImagePositionPatient = [round(float(x), decimals) for x in dataset.ImagePositionPatient]
+
+    make.series(tmp_path, grid, array, edit=rounded)
+    assert not grid.difference(Grid.from_image(read_image(tmp_path)), 3 * 10.0**-decimals)
+
+
+def test_slices_of_a_microscope_are_not_duplicates(tmp_path, make):
+    grid = make.oblique(spacing=(0.004, 0.004, 0.006))
+    array = make.chiral(grid)
+    make.series(tmp_path / "fine", grid, array)
+    assert read_image(tmp_path / "fine").GetSpacing()[2] == pytest.approx(0.006, rel=1e-3)
+    make.series(tmp_path / "gap", grid, array, skip=(2,))
+    assert "0.01 mm between instance 2 and instance 4" in refusal(make, tmp_path / "gap", GeometryError)
+
+
+def test_subfolders_are_searched_and_directories_of_files_are_not_images(tmp_path, make, grid, array):
+    make.series(tmp_path / "deep" / "er", grid, array)
+    (tmp_path / "DICOMDIR").write_bytes((tmp_path / "deep" / "er" / "f000").read_bytes())
+    assert read_image(tmp_path).GetSize() == grid.size
+
+
+def test_whole_numbers_beyond_16_bits_are_kept(tmp_path, make, grid, array):
+    make.series(tmp_path, grid, array, rescale=(1, 40_000))
+    found = read_image(tmp_path)
+    assert found.GetPixelID() == sitk.sitkInt32
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found), array.astype(np.int32) + 40_000)
+
+
+def test_nothing_personal_is_even_read(tmp_path, make, grid, array):
+    from comould.io.dicom import scan
+    from comould.io.frames import PIXEL_TAGS, read_tags
+
+    make.series(tmp_path, grid, array, skip=(2, 3, 4))
+    for header in scan(tmp_path):
+        assert "SECRET" not in str(header.dataset)
+        assert "PatientName" not in header.dataset
+        assert "PatientName" not in read_tags(header.path, PIXEL_TAGS, pixels=True)
 
 
 def test_a_compression_without_decoder_says_what_to_do(tmp_path, make, grid, array):

@@ -319,3 +319,39 @@ def test_real_nifti_files_agree_with_itk(test_data):
         ours, itk = read_image(path), sitk.ReadImage(str(path))
         assert Grid.from_image(ours) == Grid.from_image(itk)
         np.testing.assert_array_equal(sitk.GetArrayViewFromImage(ours), sitk.GetArrayViewFromImage(itk))
+
+
+def test_header_and_data_in_two_files(tmp_path, image, grid):
+    for suffix in (".mhd", ".nhdr"):
+        path = tmp_path / f"v{suffix}"
+        sitk.WriteImage(image, str(path))
+        found = read_image(path)
+        assert not grid.difference(Grid.from_image(found), 1e-6)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(image))
+
+
+def test_old_metaimage_words_and_sheared_axes(tmp_path):
+    start = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementSpacing = 1 2 3\n"
+    end = "ElementDataFile = LOCAL\n"
+    path = tmp_path / "v.mha"
+    path.write_bytes((start + "Rotation = 1 0 0 0 1 0 0 0 1\nPosition = 4 5 6\n" + end).encode() + bytes(8))
+    assert read_image(path).GetOrigin() == (4.0, 5.0, 6.0)
+    path.write_bytes((start + "TransformMatrix = 1 0 0 0.3 1 0 0 0 1\nOffset = 4 5 6\n" + end).encode() + bytes(8))
+    with pytest.raises(GeometryError, match="axes at right angles"):
+        read_image(path)
+    nrrd = tmp_path / "v.nrrd"
+    nrrd.write_bytes(
+        b"NRRD0004\ntype: uint8\ndimension: 3\nspace: LPS\nsizes: 2 2 2\nencoding: raw\n"
+        b"space directions: (1,0.2,0) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n\n" + bytes(8)
+    )
+    with pytest.raises(GeometryError, match="axes at right angles"):
+        read_image(nrrd)
+
+
+def test_one_slice_and_singleton_dimensions_are_volumes(tmp_path, make):
+    flat = make.oblique(size=(5, 4, 1))
+    array = make.chiral(flat)
+    assert read_image(write_image(flat.to_image(array), tmp_path / "flat.nii")).GetSize() == (5, 4, 1)
+    path = tmp_path / "five.nii"
+    path.write_bytes(nifti_bytes(array, LPS_FROM_RAS @ flat.matrix, dim=(5, 5, 4, 1, 1, 1, 1, 1)))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(path)), array)

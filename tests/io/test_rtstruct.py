@@ -163,6 +163,45 @@ def test_without_image_the_contours_make_their_own_grid(tmp_path_factory, make, 
     assert not mask[:, :, [0, -1]].any()
 
 
+@pytest.mark.parametrize(
+    ("normal", "orientation"),
+    [((0, 0, 1), "LPS"), ((0, 1, 0), "LIP"), ((1, 0, 0), "PSL")],
+)
+def test_own_grids_follow_the_patient_axes(tmp_path, make, normal, orientation):
+    normal = np.array(normal, float)
+    u = np.roll(normal, 1)
+    v = np.cross(normal, u)
+    angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    circle = 12 * np.outer(np.cos(angle), u) + 8 * np.outer(np.sin(angle), v)
+    contours = [circle + depth * normal for depth in (-4.0, 0.0, 4.0)]
+    path = make.rtstruct(tmp_path / "rs.dcm", [("GTV", contours)])
+    with pytest.warns(ComouldWarning, match="made from the contours"):
+        grid = Grid.from_image(read_segmentation(path))
+    assert grid.orientation == orientation
+    np.testing.assert_allclose(np.abs(grid.axes).max(axis=0), 1.0)
+    # The pixel is the distance of the contour's points, kept between 0.25 and 1 mm.
+    assert grid.spacing_mm[0] == pytest.approx(1.0)
+    fine = [np.repeat(c, 20, axis=0) + np.outer(np.tile(np.arange(20) * 1e-3, 60), u) for c in contours]
+    with pytest.warns(ComouldWarning, match="made from the contours"):
+        grid = Grid.from_image(read_segmentation(make.rtstruct(tmp_path / "fine.dcm", [("GTV", fine)])))
+    assert grid.spacing_mm[0] == pytest.approx(0.25)
+
+
+def test_a_mask_and_its_own_outline_agree(tmp_path, make, grid):
+    """Voxel outlines drawn as contours come back as the voxels."""
+    from skimage.measure import find_contours
+
+    mask = disc(grid, range(2, 7)) & ~disc(grid, (4,), 2.5)
+    contours = []
+    for k in range(2, 7):
+        for outline in find_contours(np.pad(mask[k], 1).astype(float), 0.5):
+            i, j = outline[:-1, 1] - 1, outline[:-1, 0] - 1
+            contours.append(grid.patient_from_index(np.column_stack([i, j, np.full(len(i), k)])))
+    path = make.rtstruct(tmp_path / "rs.dcm", [("GTV", contours)])
+    found = read_segmentation(path, image=grid.to_image())
+    np.testing.assert_array_equal(as_array(found), mask)
+
+
 def test_contours_that_make_no_grid(tmp_path, make, grid):
     straight = make.oblique(size=(30, 36, 9), seed=5)
     cases = [

@@ -17,8 +17,8 @@ from comould.io.volume import Array, Volume
 from comould.space import FloatArray
 
 UNIFORM_TOLERANCE = 0.02
-"""Slices are evenly spaced when every step is within this fraction of the median step (at least 0.01 mm), and in line
-when none is off the common normal by more than this fraction of a pixel (at least 0.01 mm)."""
+"""Slices are evenly spaced when every step is within this fraction of the median step, and in line when none is off
+the common normal by more than this fraction of a pixel; 0.01 mm of rounding is granted to steps and pixels ≥ 0.2 mm."""
 
 SEGMENTATION_MODALITIES = frozenset({"SEG", "RTSTRUCT"})
 _LISTED = 6
@@ -275,7 +275,7 @@ def stack(planes: Sequence[Plane], names: Sequence[str], subject: str) -> tuple[
     positions = np.array([plane.position for plane in planes])
     depth = positions @ first.normal
     order = np.argsort(depth, kind="stable")
-    _check_even(depth[order], [names[n] for n in order], subject)
+    _check_even(depth[order], [names[n] for n in order], min(first.spacing), subject)
     spacing = float(depth[order[-1]] - depth[order[0]]) / (len(planes) - 1)
     matrix = first.matrix(spacing)
     matrix[:3, 3] = positions[order[0]]
@@ -301,7 +301,7 @@ def check_parallel(planes: Sequence[Plane], names: Sequence[str], subject: str) 
         )
     run = np.array([plane.position for plane in planes]) - first.position
     drift = float(np.linalg.norm(run - np.outer(run @ first.normal, first.normal), axis=1).max())
-    if drift > max(UNIFORM_TOLERANCE * min(first.spacing), 0.01):
+    if drift > _tolerance(min(first.spacing)):
         raise GeometryError(
             subject=subject,
             expected="slices stacked along their normal",
@@ -310,9 +310,13 @@ def check_parallel(planes: Sequence[Plane], names: Sequence[str], subject: str) 
         )
 
 
-def _check_even(depth: FloatArray, names: Sequence[str], subject: str) -> None:
+def _tolerance(length_mm: float) -> float:
+    return max(UNIFORM_TOLERANCE * length_mm, min(0.01, 0.05 * length_mm))
+
+
+def _check_even(depth: FloatArray, names: Sequence[str], pixel_mm: float, subject: str) -> None:
     steps = np.diff(depth)
-    twins = np.flatnonzero(steps < 0.01)
+    twins = np.flatnonzero(steps < _tolerance(pixel_mm))
     if len(twins):
         pairs = [f"{names[n]} and {names[n + 1]} at {depth[n]:.2f} mm" for n in twins.tolist()]
         raise GeometryError(
@@ -322,7 +326,7 @@ def _check_even(depth: FloatArray, names: Sequence[str], subject: str) -> None:
             remedy="Split the series by time point, echo or b-value, or remove the copies",
         )
     step = float(np.median(steps))
-    uneven = np.flatnonzero(np.abs(steps - step) > max(UNIFORM_TOLERANCE * step, 0.01))
+    uneven = np.flatnonzero(np.abs(steps - step) > _tolerance(step))
     if len(uneven):
         gaps = [
             f"{steps[n]:.2f} mm between {names[n]} and {names[n + 1]} (at {depth[n]:.2f} mm)" for n in uneven.tolist()

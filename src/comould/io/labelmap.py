@@ -137,11 +137,7 @@ def _counts(array: Array, path: Path) -> dict[int, int]:
                 found=f"values from {low} to {high} (a probability map or an image)" if finite else "NaN voxels",
                 remedy="Threshold it to a label map first",
             )
-    if array.dtype.kind == "b" or array.dtype == np.uint8:
-        bins = np.bincount(array.ravel().view(np.uint8), minlength=2)
-        values, voxels = np.flatnonzero(bins), bins[np.flatnonzero(bins)]
-    else:
-        values, voxels = np.unique(array, return_counts=True)
+    values, voxels = _tally(array)
     if len(values) > MAX_LABELS or values.min() < 0:
         raise InputError(
             subject=str(path),
@@ -150,3 +146,13 @@ def _counts(array: Array, path: Path) -> dict[int, int]:
             remedy="Give the segmentation, not the picture",
         )
     return {int(v): int(n) for v, n in zip(values, voxels, strict=True) if v != 0}
+
+
+def _tally(array: Array) -> tuple[Array, Array]:
+    """Different values and their counts; slice by slice where values are small, so that big maps need no sorting."""
+    if array.dtype.kind == "f" or array.min() < 0 or array.max() >= 1 << 16:
+        return np.unique(array, return_counts=True)
+    bins = np.zeros(int(array.max()) + 1, np.int64)
+    for plane in array:
+        bins += np.bincount(plane.ravel(), minlength=len(bins))
+    return np.flatnonzero(bins), bins[bins > 0]
