@@ -88,7 +88,7 @@ class Phantom:
         Parameters
         ----------
         plan
-            Planes in patient mm; those that miss the specimen give no section.
+            Planes in patient mm; those that meet less than 20 mm² of the specimen give no section.
         seed
             Another seed cuts the same specimen with other deformations and noise.
         **options
