@@ -73,7 +73,7 @@ def volcano(table: pd.DataFrame, *, fdr: float = 0.1, theme: Theme = LIGHT, ax: 
             (NAIVE_ONLY, theme.contrast, 16, 0.55, "naive test only"),
             (BOTH, theme.accent, 26, 0.95, "spatial test"),
         )
-        evidence = -np.log10(np.clip(genes["p_spatial"].to_numpy(dtype=float), 1e-12, 1.0))
+        evidence = -np.log10(np.clip(genes["p_spatial"].fillna(1.0).to_numpy(dtype=float), 1e-12, 1.0))
         for name, colour, size, alpha, label in looks:
             rows = group == name
             ax.scatter(
@@ -139,7 +139,7 @@ def ranked(
 ) -> Axes:
     """Plot the features with the strongest honest evidence: effect, habitat (colour), claimed (filled) or not."""
     rows = table[is_set(table) == (kind != "gene")].sort_values(["p_spatial", "feature"]).head(top)
-    effect, which = effect_column(table), map_column(table)
+    effect, which = effect_column(rows), map_column(table)
     with context(theme):
         ax = one_axes(ax, 4.4, max(1.4, 0.24 * len(rows) + 0.7))
         ax.grid(axis="x")
@@ -164,15 +164,15 @@ EFFECT_LABELS = {
 
 
 def effect_column(table: pd.DataFrame) -> str:
-    """Column that says how strong an association is.
+    """Find the column that says how strong an association is: fold change, else correlation.
 
     Raises
     ------
     InputError
-        If the table has none.
+        If the table has neither with a value in it.
     """
     for name in EFFECT_LABELS:
-        if name in table:
+        if name in table and (table[name].notna().any() or table.empty):
             return name
     raise InputError(
         subject="association table", expected=f"a column {' or '.join(EFFECT_LABELS)}", found=", ".join(table.columns)

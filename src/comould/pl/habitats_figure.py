@@ -127,20 +127,23 @@ def selection_curve(
     Parameters
     ----------
     selection
-        One row per k: a column ``k`` (or ``n_habitats``, or the index) and one score, ``bic`` or another.
+        One row per k: a column ``n_habitats`` (or ``k``, or the index) and scores; the first of stability, BIC and
+        others is drawn.
     chosen
-        The k that was used.
+        The k that was used; by default the row marked in a column ``chosen``.
     theme
         Colours of the paper.
     ax
         Axes to draw into; new ones when ``None``.
     """
     k, score, name = _curve(selection)
+    if chosen is None and "chosen" in selection and selection["chosen"].any():
+        chosen = k[int(np.argmax(selection["chosen"].to_numpy(dtype=bool)))]
     with context(theme):
         ax = one_axes(ax, 4.2, 2.6)
         ax.grid(axis="y")
         ax.plot(k, score, color=theme.accent, lw=1.8, marker="o", ms=5, mfc=theme.paper)
-        if chosen in k:
+        if chosen is not None and chosen in k:
             at = k.index(chosen)
             ax.plot([chosen], [score[at]], "o", ms=10, color=theme.accent)
             ax.annotate(
@@ -162,8 +165,8 @@ def selection_curve(
 def _curve(selection: pd.DataFrame) -> tuple[list[int], list[float], str]:
     column = next((c for c in ("k", "n_habitats") if c in selection), None)
     k = [int(n) for n in (selection[column] if column else selection.index)]
-    known = ("bic", "score", "stability", "silhouette", "gap", "inertia")
-    numeric: Sequence[str] = [c for c in selection.columns if c != column and selection[c].dtype.kind in "fi"]
+    known = ("stability", "bic", "score", "silhouette", "gap", "inertia")
+    numeric: Sequence[str] = [c for c in selection.columns if c not in {column, "rank"} and selection[c].dtype.kind in "fi"]
     name = next((c for c in known if c in numeric), numeric[0])
     label = name.upper() if name == "bic" else name.replace("_", " ")
     return k, [float(v) for v in selection[name]], label

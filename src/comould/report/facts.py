@@ -168,10 +168,10 @@ def habitat_table(case: CaseReport) -> Table | None:
     table = getattr(case.habitats, "table", None)
     if table is None or not len(table):
         return None
-    flat = table.reset_index() if table.index.name else table
-    columns = list(flat.columns)[:9]
-    rows = [[number(row[c]) for c in columns] for _, row in flat.iterrows()]
-    return Table([str(c).replace("_", " ") for c in columns], rows, [False] * len(rows))
+    columns = [c for c in table.columns if c not in {"label", "voxels"}][:8]
+    names = [number(name) for name in table.index]
+    rows = [[name, *(number(row[c]) for c in columns)] for name, (_, row) in zip(names, table.iterrows(), strict=True)]
+    return Table(["habitat", *(str(c).replace("_", " ") for c in columns)], rows, [False] * len(rows))
 
 
 def flat_items(data: Mapping[str, Any] | None, most: int = 60) -> list[tuple[str, str]]:
