@@ -37,13 +37,10 @@ def read_10x(path: Path) -> Counts:
     import scanpy as sc
 
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(Variable|Observation) names are not unique")
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            if path.is_dir():
-                data = sc.read_10x_mtx(path, make_unique=False, gex_only=False)
-            else:
-                data = sc.read_10x_h5(path, gex_only=False)
+        if path.is_dir():
+            data = sc.read_10x_mtx(path, make_unique=False, gex_only=False)
+        else:
+            data = sc.read_10x_h5(path, gex_only=False)
     except Exception as error:
         # h5py, pandas and scipy raise many kinds on damaged files.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

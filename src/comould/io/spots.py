@@ -82,15 +82,20 @@ def read_spots(
             raise InputError(subject=f"{name} of {path.name}", expected="a positive number", found=f"{value}")
     if not path.exists():
         raise InputError(subject=str(path), expected="a Space Ranger folder, h5ad or table of counts", found="nothing")
-    if path.is_dir():
-        data = _space_ranger(path, positions, pixel_size_um, pitch_um)
-        data.uns["spatial"] = {section or "section": {"scalefactors": data.uns.pop("scalefactors"), "images": {}}}
-    elif _is_h5ad(path):
-        data = _h5ad(path, positions, pixel_size_um, pitch_um)
-    else:
-        data = _with_positions(path, positions, pixel_size_um, pitch_um)
-    if section is not None:
-        data.obs["section"] = pd.Categorical([section] * data.n_obs)
+    with warnings.catch_warnings():
+        # What anndata, scanpy and pandas have to tell each other is no matter of the reader's.
+        for kind in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+            warnings.simplefilter("ignore", kind)
+        warnings.filterwarnings("ignore", message="(Variable|Observation) names are not unique")
+        if path.is_dir():
+            data = _space_ranger(path, positions, pixel_size_um, pitch_um)
+            data.uns["spatial"] = {section or "section": {"scalefactors": data.uns.pop("scalefactors"), "images": {}}}
+        elif _is_h5ad(path):
+            data = _h5ad(path, positions, pixel_size_um, pitch_um)
+        else:
+            data = _with_positions(path, positions, pixel_size_um, pitch_um)
+        if section is not None:
+            data.obs["section"] = pd.Categorical([section] * data.n_obs)
     return data
 
 
@@ -193,10 +198,7 @@ def _h5ad(path: Path, positions: str | Path | None, stated: float | None, pitch:
     if positions is not None:
         raise InputError(subject=f"positions for {path.name}", expected="none: an h5ad has its own", found="a table")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(Variable|Observation) names are not unique")
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            data = read_h5ad(path)
+        data = read_h5ad(path)
     except Exception as error:
         # anndata wraps what h5py, zarr and pandas raise in several kinds.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
