@@ -20,7 +20,7 @@ KINDS: tuple[Kind, ...] = ("variogram", "shuffle")
 Float32Array = npt.NDArray[np.float32]
 
 _BATCH = 200
-_N_CHECKED = 20
+_N_CHECKED = 12
 _SECTION_GAP = 20.0
 
 

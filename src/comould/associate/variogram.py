@@ -75,7 +75,7 @@ def sample_pairs(
     groups: IntArray | None = None,
     *,
     seed: int | np.random.SeedSequence = 0,
-    max_points: int = 1200,
+    max_points: int = 1000,
 ) -> Pairs:
     """Sort pairs of a support into lags: all pairs of a uniform subset, and near neighbours of the whole.
 

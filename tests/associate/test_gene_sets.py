@@ -1,0 +1,67 @@
+"""gene_sets.py: ours are sourced, the user's are read or refused line by line."""
+
+import re
+
+import pytest
+
+from comould import associate
+from comould.errors import InputError
+
+
+def test_built_in_sets_say_where_they_come_from():
+    sets = associate.genesets("immune")
+    assert {name: len(each) for name, each in sets.items()} == {"T_cell_inflamed_18": 18, "cytolytic_activity": 2}
+    assert tuple(sets["cytolytic_activity"]) == ("GZMA", "PRF1")
+    assert {"TIGIT", "PSMB10", "HLA-DQA1", "CD8A"} <= set(sets["T_cell_inflamed_18"])
+    for each in sets.values():
+        assert re.fullmatch(r"10\.\d{4,}/\S+", each.doi)
+        assert each.version == "1"
+        assert each.source
+        assert "facts" in each.licence
+
+
+def test_an_unknown_collection_lists_the_known():
+    with pytest.raises(InputError, match=r"gene sets 'imune': expected one of immune, .*read_gmt"):
+        associate.genesets("imune")
+
+
+def test_a_gene_counts_once():
+    assert associate.GeneSet("x", ("A", "B", "A")).genes == ("A", "B")
+
+
+@pytest.mark.parametrize(("name", "genes"), [("", ("A",)), ("x", ()), ("x", ("",))])
+def test_a_set_without_name_or_genes_is_an_error(name, genes):
+    with pytest.raises(InputError, match="expected a name and at least one gene"):
+        associate.GeneSet(name, genes)
+
+
+def test_gmt_files_are_read_in_order(tmp_path):
+    path = tmp_path / "mine.gmt"
+    path.write_text("\ufeffZ set\thttp://example.org\tCD3E\tCD8A\tCD3E\t\n\nA set\tna\tKRT8\n", encoding="utf-8")
+    sets = associate.read_gmt(path)
+    assert list(sets) == ["Z set", "A set"]
+    assert sets["Z set"].genes == ("CD3E", "CD8A")
+    assert sets["Z set"].source == "http://example.org"
+    assert associate.read_gmt(str(path)).keys() == sets.keys()
+
+
+def test_every_bad_line_of_a_gmt_file_is_named(tmp_path):
+    path = tmp_path / "bad.gmt"
+    path.write_text("one\tna\tA\nno tabs here\none\tna\tB\n\tna\tC\nempty\tna\t\n", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"4 problems: line 2 is not .*line 3 names 'one' a second time.*line 4.*line 5"
+    ):
+        associate.read_gmt(path)
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"\n\n", "holds no set"), (b"\xff\xfe\x00", "GMT text file")])
+def test_files_that_are_no_gmt_are_an_error(tmp_path, content, message):
+    path = tmp_path / "file.gmt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        associate.read_gmt(path)
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        associate.read_gmt(tmp_path / "none.gmt")
