@@ -64,14 +64,26 @@ def inside(triangles: FloatArray, shape: tuple[int, int, int]) -> npt.NDArray[np
     return np.abs(winding) > 0.5
 
 
-def along(triangles: FloatArray, origin: FloatArray, axis: int) -> FloatArray:
-    """Shoot one ray both ways along an axis and return the sorted coordinates where it meets the mesh."""
-    order = [(axis + 1) % 3, (axis + 2) % 3, axis]
-    local = triangles[:, :, order] - np.array([origin[order[0]], origin[order[1]], 0.0])
-    flat = local[:, :, :2]
-    near = np.all((flat.min(axis=1) <= 1e-3) & (flat.max(axis=1) >= -1e-3), axis=1)
-    _, _, z, _ = hits(local[near], (1, 1))
-    return np.sort(z)
+class Rays:
+    """Single rays along the axes through one mesh.
+
+    Parameters
+    ----------
+    triangles
+        ``(m, 3, 3)``, mm.
+    """
+
+    def __init__(self, triangles: FloatArray) -> None:
+        self._triangles = triangles
+        self._low, self._high = triangles.min(axis=1), triangles.max(axis=1)
+
+    def along(self, origin: FloatArray, axis: int) -> FloatArray:
+        """Shoot one ray both ways along an axis and return the sorted coordinates where it meets the mesh."""
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        near = (self._low[:, first] <= origin[first] + 1e-3) & (self._high[:, first] >= origin[first] - 1e-3)
+        near &= (self._low[:, second] <= origin[second] + 1e-3) & (self._high[:, second] >= origin[second] - 1e-3)
+        local = self._triangles[near][:, :, [first, second, axis]] - np.array([origin[first], origin[second], 0.0])
+        return np.sort(hits(local, (1, 1))[2])
 
 
 def _candidates(triangles: FloatArray, shape: tuple[int, int]) -> Iterator[tuple[FloatArray, tuple[IntArray, IntArray]]]:

@@ -386,7 +386,8 @@ def _label(direction: FloatArray) -> str:
 def _report(work: _Work, lesion: Lesion, pose: Pose, solid: Manifold, size: Parameters) -> dict[str, Any]:
     layout = work.layout
     top = float(layout.tissue_high[2] - layout.shift[2])
-    specimen = manifold_of(work.specimen).volume() / 1000.0
+    vertices, faces = work.specimen
+    specimen = measure(vertices, faces).volume_ml
     opened = work.field.swept_up().volume_ml(0.0, top)
     undercut = max(opened - specimen, 0.0)
     box = np.array(solid.bounding_box()).reshape(2, 3)

@@ -120,22 +120,27 @@ def plan_layout(tissue: tuple[FloatArray, FloatArray], slots_x: FloatArray, size
 
 def block(layout: Layout, size: Parameters) -> Manifold:
     """Make the solid block on its foot plate, with one corner cut off as the key."""
-    from manifold3d import CrossSection, JoinType, Manifold, OpType
+    from manifold3d import Manifold, OpType
 
-    (x0, y0), (x1, y1) = layout.low[:2], layout.high[:2]
-    c, k = size.chamfer_mm, _key_mm(layout, size)
-    outline = CrossSection(
-        [
-            np.array(
-                [(x0, y0 + c), (x0 + c, y0), (x1 - c, y0), (x1, y0 + c), (x1, y1 - c), (x1 - c, y1), (x0 + k, y1), (x0, y1 - k)]
-            )
-        ]
-    )
-    body = outline.extrude(float(layout.high[2]))
+    body = _outline(layout, size, 0.0).extrude(float(layout.high[2]))
     if size.flange_mm <= 0:
         return body
-    foot: CrossSection = outline.offset(size.flange_mm, JoinType.Miter)
-    return Manifold.batch_boolean([body, foot.extrude(size.base_mm)], OpType.Add)
+    foot = _outline(layout, size, size.flange_mm).extrude(size.base_mm)
+    return Manifold.batch_boolean([body, foot], OpType.Add)
+
+
+def _outline(layout: Layout, size: Parameters, wider: float) -> CrossSection:
+    """The block's outline from above, the key corner at low x and high y; ``wider`` all round for the foot."""
+    from manifold3d import CrossSection
+
+    (x0, y0), (x1, y1) = layout.low[:2] - wider, layout.high[:2] + wider
+    c = size.chamfer_mm
+    # An edge at 45° moved out by the same distance: its legs grow by (2 − √2) of it.
+    k = _key_mm(layout, size) + (2.0 - np.sqrt(2.0)) * wider
+    corners = [
+        (x0, y0 + c), (x0 + c, y0), (x1 - c, y0), (x1, y0 + c), (x1, y1 - c), (x1 - c, y1), (x0 + k, y1), (x0, y1 - k),
+    ]  # fmt: skip
+    return CrossSection([np.array(corners)])
 
 
 def slots(layout: Layout, size: Parameters) -> Manifold:

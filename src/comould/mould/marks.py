@@ -76,7 +76,7 @@ def strokes(text: str, height_mm: float, stroke_mm: float) -> list[FloatArray]:
         for stroke in GLYPHS[sign]
     ]
     if set(text) <= set("01689") and set(text) & set("69"):
-        below = -0.5 * height_mm - 0.75 * stroke_mm
+        below = -0.5 * height_mm - 1.25 * stroke_mm
         lines.append(np.array([[left, below], [-left, below]]))
     return lines
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
 
 from comould.errors import InputError
 from comould.mould.lesion import Lesion
 from comould.mould.planes import View, check_direction
+from comould.mould.surface import DistanceField, distance_field
 from comould.space import DIRECTIONS, FloatArray
 
 ANGLES_DEG = tuple(float(angle) for angle in range(0, 360, 15))
 """In-plane insertion angles tried, clockwise from the top of the picture as the view shows it."""
 
-TIE_FRACTION = 0.01
+TIE_FRACTION = 0.02
 """Angles whose undercut differs by less than this share of the specimen count as equal."""
 
 
@@ -75,7 +78,7 @@ def choose_pose(lesion: Lesion, view: View, up: str | float | None = None) -> Po
     Returns
     -------
     Pose
-        Ties within 1 % of the specimen's volume go to the lowest lie (it rests most stably), then to the smallest
+        Ties within 2 % of the specimen's volume go to the lowest lie (it rests most stably), then to the smallest
         angle.
 
     Raises
@@ -83,9 +86,9 @@ def choose_pose(lesion: Lesion, view: View, up: str | float | None = None) -> Po
     InputError
         If ``up`` is neither a direction nor a number, or runs along the normal.
     """
-    points, cell = _coarse_points(lesion, view)
+    coarse = _coarse_field(lesion, view)
     fixed = _fixed_angle(view, up)
-    tried = tuple(_undercut(points, cell, angle) for angle in (ANGLES_DEG if fixed is None else (fixed,)))
+    tried = tuple(_undercut(coarse, angle) for angle in (ANGLES_DEG if fixed is None else (fixed,)))
     least = min(option.undercut_ml for option in tried)
     ties = [option for option in tried if option.undercut_ml <= least + TIE_FRACTION * lesion.volume_ml]
     best = min(ties, key=lambda option: (round(option.height_mm), option.angle_deg))
@@ -117,31 +120,36 @@ def _fixed_angle(view: View, up: str | float | None) -> float | None:
     return angle % 360.0
 
 
-def _coarse_points(lesion: Lesion, view: View) -> tuple[FloatArray, float]:
-    """Sample the lesion evenly: ``(n, 3)`` points along normal, u, v, and their pitch in mm."""
-    mask, matrix = lesion.crop((1, 1, 1))
-    corners = np.array([[(n >> a) & 1 for a in range(3)] for n in range(8)]) * (np.array(mask.shape[::-1]) - 1)
-    basis = np.array([view.normal, view.u, view.v])
-    box = (corners @ matrix[:3, :3].T + matrix[:3, 3]) @ basis.T
-    cell = float(np.clip((lesion.volume_ml * 1000.0) ** (1 / 3) / 30.0, 0.2, 4.0))
-    axes = [np.arange(lo, hi + cell, cell) for lo, hi in zip(box.min(axis=0), box.max(axis=0), strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    index = np.rint((points @ basis - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T).astype(np.intp)
-    valid = np.all((index >= 0) & (index < np.array(mask.shape[::-1])), axis=1)
-    points, index = points[valid], index[valid]
-    return points[mask[index[:, 2], index[:, 1], index[:, 0]]], cell
+def _coarse_field(lesion: Lesion, view: View) -> DistanceField:
+    """A coarse distance field along normal, y and z of insertion angle 0."""
+    z = up_direction(view, 0.0)
+    step = float(np.clip((lesion.volume_ml * 1000.0) ** (1 / 3) / 25.0, 0.2, 4.0))
+    rotation = np.array([view.normal, np.cross(z, view.normal), z])
+    return distance_field(lesion, rotation, step_mm=step, margin_mm=2.0 * step, above_mm=0.0)
 
 
-def _undercut(points: FloatArray, cell: float, angle_deg: float) -> Undercut:
+def _undercut(coarse: DistanceField, angle_deg: float) -> Undercut:
+    """Turn the field about the normal and open it upwards."""
     angle = np.radians(angle_deg)
-    z = np.sin(angle) * points[:, 1] - np.cos(angle) * points[:, 2]
-    y = np.cos(angle) * points[:, 1] + np.sin(angle) * points[:, 2]
-    # Columns as wide as the sampling's diagonal are never empty between two filled ones, whatever the angle.
-    width = cell * np.sqrt(2.0)
-    column = np.rint((y - y.min()) / width).astype(np.intp)
-    row = np.rint((points[:, 0] - points[:, 0].min()) / cell).astype(np.intp)
-    lowest = np.full((row.max() + 1, column.max() + 1), np.inf)
-    np.minimum.at(lowest, (row, column), z)
-    top = float(z.max())
-    swept = float(np.sum(top - lowest[np.isfinite(lowest)] + cell)) * cell * width
-    return Undercut(angle_deg, max(swept - len(points) * cell**3, 0.0) / 1000.0, top - float(z.min()) + cell)
+    # At angle 0 mould y is −u, so a turn of z from −v towards u is one from z away from y.
+    turn = np.eye(3)
+    turn[:2, :2] = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    before = np.array(coarse.values.shape)
+    side = int(np.ceil(np.hypot(before[0], before[1])))
+    after = np.array([side, side, before[2]])
+    offset = 0.5 * (before - 1) - turn @ (0.5 * (after - 1))
+    values = ndi.affine_transform(coarse.values, turn, offset, output_shape=tuple(after), order=1, mode="nearest")
+    turned = DistanceField(values, np.zeros(3), coarse.step_mm)
+    bottom, top = _crossings(values.min(axis=(1, 2)))
+    opened = turned.swept_up().volume_ml(0.0, top * coarse.step_mm) - turned.volume_ml()
+    return Undercut(angle_deg, max(opened, 0.0), (top - bottom) * coarse.step_mm)
+
+
+def _crossings(least: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Fractional layers between which the least value per layer is negative."""
+    inside = np.flatnonzero(least < 0)
+    ends = []
+    for last, beyond in ((inside[0], inside[0] - 1), (inside[-1], inside[-1] + 1)):
+        share = float(least[last] / (least[last] - least[beyond])) if 0 <= beyond < len(least) else 0.0
+        ends.append(last + share * (beyond - last))
+    return float(ends[0]), float(ends[1])

@@ -91,9 +91,12 @@ class DistanceField:
 
     def volume_ml(self, level_mm: float = 0.0, below_z: float = np.inf) -> float:
         """Volume inside a level with partial voxels, up to a height along the mould's z."""
-        count = int(np.clip((below_z - self.origin_mm[2]) / self.step_mm + 0.5, 0, len(self.values)))
-        share = np.clip(0.5 + (level_mm - self.values[:count]) / self.step_mm, 0.0, 1.0)
-        return float(share.sum(dtype=np.float64)) * self.step_mm**3 / 1000.0
+        share = np.clip(0.5 + (level_mm - self.values) / self.step_mm, 0.0, 1.0)
+        layers = share.sum(axis=(1, 2), dtype=np.float64)
+        if np.isfinite(below_z):
+            at = self.origin_mm[2] + self.step_mm * np.arange(len(layers))
+            layers = layers * np.clip((below_z - at) / self.step_mm + 0.5, 0.0, 1.0)
+        return float(layers.sum()) * self.step_mm**3 / 1000.0
 
 
 def _vertex_normals(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> FloatArray:
@@ -167,7 +170,7 @@ def _native_field(mask: BoolArray, pixel: FloatArray, step: float) -> tuple[Fiel
     for n in np.flatnonzero(areas == 0):
         below = int(n) - 1 if n > 0 and areas[n - 1] > 0 else None
         above = int(n) + 1 if n + 1 < len(areas) and areas[n + 1] > 0 else None
-        domes = [_dome(full[k], step, _trend(areas, k, k - int(n))) for k in (below, above) if k is not None]
+        domes = [_dome(full[k], _trend(areas, k, k - int(n))) for k in (below, above) if k is not None]
         if domes:
             full[n] = np.minimum.reduce(domes)
     known = np.array([n for n in range(len(areas)) if areas[max(n - 1, 0) : n + 2].any()])
@@ -175,8 +178,16 @@ def _native_field(mask: BoolArray, pixel: FloatArray, step: float) -> tuple[Fiel
         nearest = known[np.argmin(np.abs(known - n))]
         full[n] = full[nearest] + abs(int(n) - nearest) * step
     refine = max(1, round(step / float(pixel.min())))
-    fine = _upsample(full.astype(np.float32), refine)
-    return ndi.gaussian_filter1d(fine, max(0.7, 0.25 * refine), axis=0, mode="nearest"), refine
+    known_values = full.astype(np.float32)
+    fine = _soften(_upsample(known_values, refine), refine)
+    if refine > 1:
+        # Softening rounds the ends off inside their last outlines: put back what it took at the slices themselves.
+        fine += _soften(_upsample(known_values - fine[::refine], refine), refine)
+    return fine, refine
+
+
+def _soften(fine: Field, refine: int) -> Field:
+    return ndi.gaussian_filter1d(fine, max(0.7, 0.25 * refine), axis=0, mode="nearest")
 
 
 def _outline_distance(part: BoolArray, pixel: FloatArray) -> FloatArray:
@@ -196,15 +207,15 @@ def _trend(areas: FloatArray, last: int, inwards: int) -> float:
     if before <= 0 or shrinks <= 0:
         return 0.5
     ends = areas[last] / shrinks
-    return float(max(ends, 0.15)) if ends <= 1.0 else 0.5
+    # Had it reached the next slice, it would have been drawn there.
+    return float(np.clip(ends, 0.15, 0.8)) if ends <= 1.0 else 0.5
 
 
-def _dome(distance: FloatArray, step: float, height: float) -> FloatArray:
+def _dome(distance: FloatArray, height: float) -> FloatArray:
     """Give the empty slice values whose zero with the last full slice is a dome ``height`` slices high."""
     depth = -distance
     deepest = max(float(depth.max()), 1e-3)
     inside = deepest**2 / (height * (2 * deepest - np.clip(depth, None, deepest)))
-    del step
     return np.maximum(inside - depth, 1e-3)
 
 
