@@ -47,11 +47,7 @@ def make_spots() -> Callable[..., ad.AnnData]:
             ),
             var=pd.DataFrame(index=list(genes)),
         )
-        spots.obsm["spatial_patient"] = np.column_stack([x.ravel(), y.ravel(), z.ravel()]).astype(np.float64) + (
-            5,
-            -40,
-            7,
-        )
+        spots.obsm["spatial_patient"] = np.column_stack([x.ravel() + 5.0, y.ravel() - 40.0, z.ravel() + 7.0])
         return spots
 
     return make
