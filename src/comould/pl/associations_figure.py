@@ -73,7 +73,7 @@ def volcano(table: pd.DataFrame, *, fdr: float = 0.1, theme: Theme = LIGHT, ax: 
             (NAIVE_ONLY, theme.contrast, 16, 0.55, "naive test only"),
             (BOTH, theme.accent, 26, 0.95, "spatial test"),
         )
-        evidence = -np.log10(np.clip(genes["p_spatial"].fillna(1.0).to_numpy(dtype=float), 1e-12, 1.0))
+        evidence = -np.log10(np.clip(genes["p_spatial"].fillna(1.0).to_numpy(dtype=float), 1e-40, 1.0))
         for name, colour, size, alpha, label in looks:
             rows = group == name
             ax.scatter(

@@ -128,7 +128,7 @@ def error_by_section(errors: pd.DataFrame, *, theme: Theme = LIGHT, ax: Axes | N
     """Plot median (dot), middle half (bar) and 5 to 95 % (line) of the error per section, and with nothing done."""
     with context(theme):
         names = list(dict.fromkeys(errors["section"].astype(str)))
-        ax = one_axes(ax, 4.4, max(1.8, 0.42 * len(names) + 0.8))
+        ax = one_axes(ax, 4.4, max(2.2, 0.3 * len(names) + 0.9))
         ax.grid(axis="x")
         groups = dict(iter(errors.groupby(errors["section"].astype(str))))
         for row, name in enumerate(names):
@@ -165,7 +165,7 @@ def error_against_sd(errors: pd.DataFrame, *, bins: int = 8, theme: Theme = LIGH
         y = np.array([np.sqrt(np.mean(error[g] ** 2)) for g in groups])
         top = 1.15 * float(max(x.max(), y.max(), 1e-3))
         ax.plot([0, top], [0, top], color=theme.faint, lw=1.4, ls=(0, (4, 3)))
-        ax.text(0.97 * top, 0.90 * top, "as stated", ha="right", va="top", color=theme.muted, fontsize=8)
+        ax.text(0.97 * top, 0.05 * top, "dashed: as stated", ha="right", color=theme.muted, fontsize=8)
         ax.plot(x, y, "o", color=theme.accent, ms=6, gid="calibration")
         ax.set_xlim(0, top)
         ax.set_ylim(0, top)

@@ -146,13 +146,14 @@ def selection_curve(
         if chosen is not None and chosen in k:
             at = k.index(chosen)
             ax.plot([chosen], [score[at]], "o", ms=10, color=theme.accent)
+            falls = at + 1 == len(score) or score[at + 1] < score[at]
             ax.annotate(
                 f"{chosen} chosen",
                 (chosen, score[at]),
-                xytext=(0, -11),
+                xytext=(6, 7 if falls else -7),
                 textcoords="offset points",
-                ha="center",
-                va="top",
+                ha="left",
+                va="bottom" if falls else "top",
                 fontweight="bold",
             )
             ax.margins(x=0.08, y=0.25)
@@ -166,7 +167,9 @@ def _curve(selection: pd.DataFrame) -> tuple[list[int], list[float], str]:
     column = next((c for c in ("k", "n_habitats") if c in selection), None)
     k = [int(n) for n in (selection[column] if column else selection.index)]
     known = ("stability", "bic", "score", "silhouette", "gap", "inertia")
-    numeric: Sequence[str] = [c for c in selection.columns if c not in {column, "rank"} and selection[c].dtype.kind in "fi"]
+    numeric: Sequence[str] = [
+        c for c in selection.columns if c not in {column, "rank"} and selection[c].dtype.kind in "fi"
+    ]
     name = next((c for c in known if c in numeric), numeric[0])
     label = name.upper() if name == "bic" else name.replace("_", " ")
     return k, [float(v) for v in selection[name]], label

@@ -100,7 +100,7 @@ def mould_picture(mould: MouldLike, view: str, *, width_px: int = 700) -> Render
     if view not in VIEWS:
         raise InputError(subject=f"mould view {view!r}", expected=f"one of {', '.join(VIEWS)}", found="another")
     normal = mould.mould_from_patient.matrix[:3, :3] @ mould.plan.normal
-    across = _level(np.cross([0.0, 0.0, 1.0], normal))
+    across = _level(np.cross(normal, [0.0, 0.0, 1.0]))
     facing = float(np.rad2deg(np.arctan2(across[1], across[0])))
     specimen = np.asarray(mould.specimen.vertices)
     middle = 0.5 * (specimen.min(axis=0) + specimen.max(axis=0))
@@ -113,7 +113,7 @@ def mould_picture(mould: MouldLike, view: str, *, width_px: int = 700) -> Render
         lift = top - float(specimen[:, 2].min()) + 0.12 * float(np.ptp(specimen, axis=0).max())
     bodies.append(Body(mould.specimen, SPECIMEN, shift=(0.0, 0.0, lift)))
     angles = {"cut": (facing - 28.0, 30.0), "lifted": (facing - 38.0, 32.0), "top": (facing, 90.0)}
-    return render(bodies, Camera.orbit(*angles.get(view, (facing, 6.0))), width_px=width_px)
+    return render(bodies, Camera.orbit(*angles.get(view, (facing, 6.0))), width_px=width_px).trimmed()
 
 
 def _level(vector: FloatArray) -> FloatArray:

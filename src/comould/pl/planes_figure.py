@@ -145,4 +145,5 @@ def _edge_on(ax: Axes, view: View, cut: CutPlane, reach: tuple[float, float]) ->
         va="center" if abs(ends[1, 0] - ends[0, 0]) > abs(ends[1, 1] - ends[0, 1]) else "bottom",
         parse_math=False,
         annotation_clip=False,
+        path_effects=decor.ON_DARK.lift(),
     )

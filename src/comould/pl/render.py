@@ -7,7 +7,7 @@ section caps where a body is cut away, and 2 × supersampling. Bodies must be cl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -112,6 +112,20 @@ class Rendered:
     rgba: npt.NDArray[np.float32]
     extent: tuple[float, float, float, float]
     camera: Camera
+
+    def trimmed(self, border: float = 0.03) -> Rendered:
+        """Cut off empty margins (what was cut away leaves some), but for a border as a share of the larger side."""
+        rows, columns = np.nonzero(self.rgba[..., 3] > 0.02)
+        if not len(rows):
+            return self
+        height, width = self.rgba.shape[:2]
+        pad = round(border * max(int(np.ptp(rows)), int(np.ptp(columns))))
+        y = max(int(rows.min()) - pad, 0), min(int(rows.max()) + 1 + pad, height)
+        x = max(int(columns.min()) - pad, 0), min(int(columns.max()) + 1 + pad, width)
+        left, right, bottom, top = self.extent
+        across, along = (right - left) / width, (bottom - top) / height
+        extent = left + x[0] * across, left + x[1] * across, top + y[1] * along, top + y[0] * along
+        return replace(self, rgba=self.rgba[y[0] : y[1], x[0] : x[1]], extent=extent)
 
 
 Float32Array = npt.NDArray[np.float32]

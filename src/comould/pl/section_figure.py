@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,9 @@ PANELS = {
     "checker": "Registered, checkerboard",
 }
 LATTICE = 70
+"""Points along each side of the lattice a slide is warped by."""
+PIXELS = 320
+"""Pixels along the longer side of a warped slide."""
 
 
 def section(
@@ -138,8 +142,8 @@ class SectionScene:
             else:
                 decor.grey(ax, self.view, self.image, self.window, pixel_mm(self.image))
             if name in {"overlay", "before"}:
-                transform = self.registration.patient_from_section_px
-                self._lay(ax, transform if name == "overlay" else self.patient_from_section_px_nothing)
+                nothing = self.patient_from_section_px_nothing
+                self._lay(ax, self._registered if name == "overlay" else self.warped(nothing))
             if name != "slide":
                 decor.outline(ax, self.view, self.mask, pixel_mm(self.image))
                 decor.finish(ax, self.view)
@@ -147,20 +151,27 @@ class SectionScene:
 
     def warped(self, patient_from_section_px: Transform, spacing_mm: float | None = None) -> FloatArray:
         """Bring the slide into the view: ``(h, w, 3)`` 0 to 1, NaN where the slide has no pixel."""
-        return warp(self.section, patient_from_section_px, self.view, spacing_mm or 0.5 * pixel_mm(self.image))
+        return warp(self.section, patient_from_section_px, self.view, spacing_mm or self._spacing_mm)
 
-    def _lay(self, ax: Axes, transform: Transform) -> None:
-        colour = self.warped(transform)
+    @property
+    def _spacing_mm(self) -> float:
+        return max(self.view.size_mm) / PIXELS
+
+    @cached_property
+    def _registered(self) -> FloatArray:
+        return self.warped(self.registration.patient_from_section_px)
+
+    def _lay(self, ax: Axes, colour: FloatArray) -> None:
         cover = np.isfinite(colour[..., 0]) & ~background(colour)
         rgba = np.dstack([np.nan_to_num(colour), 0.88 * cover])
         ax.imshow(rgba, extent=self.view.extent, origin="upper", interpolation="bilinear")
 
     def _checker(self, ax: Axes) -> None:
-        spacing = 0.5 * pixel_mm(self.image)
+        spacing = self._spacing_mm
         grey = self.view.sample(self.image, spacing)
         low, high = self.window
         grey = np.clip((np.nan_to_num(grey, nan=low) - low) / (high - low), 0.0, 1.0)
-        colour = self.warped(self.registration.patient_from_section_px, spacing)
+        colour = self._registered
         side = max(2.0, round(min(self.view.size_mm) / 8.0))
         step = self.view.grid(spacing).spacing_mm
         row, column = ((np.arange(n) + 0.5) * s // side for n, s in zip(grey.shape, step[1::-1], strict=True))

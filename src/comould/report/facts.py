@@ -158,9 +158,14 @@ def result_table(case: CaseReport) -> Table | None:
     rows = case.results.sort_values(["p_spatial", "feature"]).head(TOP_ROWS)
     return Table(
         [_HEADINGS[c] for c in columns],
-        [[number(row[c]) for c in columns] for _, row in rows.iterrows()],
+        [[_cell(c, row[c]) for c in columns] for _, row in rows.iterrows()],
         [bool(q <= case.fdr) for q in rows["q_spatial"]],
     )
+
+
+def _cell(column: str, value: Any) -> str:
+    """Write a value; a probability too small for a float is not nought."""
+    return "< 10⁻³⁰⁰" if column[:2] in {"p_", "q_"} and value == 0 else number(value)
 
 
 def habitat_table(case: CaseReport) -> Table | None:

@@ -33,10 +33,10 @@ def mould_pictures(case: CaseReport) -> list[Picture]:
     }
     return [
         image(
-            pl.mould_view(case.mould, view, width_px=760 if view == "cut" else 480),
+            pl.mould_view(case.mould, view, width_px=660 if view == "cut" else 420),
             alt=alts[view],
             title="" if view == "cut" else VIEWS[view],
-            width_px=1060 if view == "cut" else 640,
+            width_px=980 if view == "cut" else 600,
         )
         for view in VIEWS
     ]
