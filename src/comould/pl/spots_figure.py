@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GENE_MAP = "viridis"
+POSITIONS = "spatial_patient"
 NOWHERE = "#4a545e"
 
 
@@ -34,8 +35,6 @@ def spots(
     plane: CutPlane | None = None,
     image: sitk.Image | None = None,
     mask: sitk.Image | None = None,
-    positions: str = "spatial_patient",
-    diameter_mm: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw spots on their slide, or at their place in the patient on an imaging plane.
@@ -43,7 +42,8 @@ def spots(
     Parameters
     ----------
     adata
-        Spots. On a slide ``obsm["spatial"]`` is used (full-resolution px), in a plane ``obsm[positions]`` (mm).
+        Spots. On a slide ``obsm["spatial"]`` is used (full-resolution px), in a plane
+        ``obsm["spatial_patient"]`` (mm).
     key
         A column of ``obs`` (habitats get the habitat colours) or a gene of ``var_names`` (shown as log of counts
         scaled to the median spot, when the matrix holds counts).
@@ -53,10 +53,6 @@ def spots(
         The slide's registration, for the letters of the patient directions at its edges.
     plane, image, mask
         Instead of a slide: the cutting plane, the volume and the specimen.
-    positions
-        Where ``obsm`` keeps patient positions.
-    diameter_mm
-        Drawn size; by default 0.8 of the smallest distance between spots.
     ax
         Axes to draw into; new ones when ``None``.
 
@@ -74,19 +70,19 @@ def spots(
             _need(adata, "spatial")
             place = np.asarray(adata.obsm["spatial"], dtype=np.float64)[:, :2] * section.pixel_size_um / 1000.0
         elif plane is not None and image is not None and mask is not None:
-            _need(adata, positions)
+            _need(adata, POSITIONS)
             view = View.of_plane(plane, mask_points(mask))
             ax = one_axes(ax, 3.2, 3.2 * view.size_mm[1] / view.size_mm[0], plate=True)
             decor.grey(ax, view, image, grey_window(image, mask), pixel_mm(image))
             decor.outline(ax, view, mask, pixel_mm(image))
             decor.finish(ax, view)
-            place = view.from_patient(adata.obsm[positions])
+            place = view.from_patient(adata.obsm[POSITIONS])
         else:
             raise InputError(
                 subject="spots", expected="a section, or a plane with image and mask", found="neither of them"
             )
         colours = _colours(values)
-        _dots(ax, place, colours, diameter_mm or _pitch(place) * 0.8)
+        _dots(ax, place, colours, 0.8 * _pitch(place))
         decor.label(ax, key, pen=decor.ON_DARK if plane is not None else decor.ON_LIGHT)
     return ax
 

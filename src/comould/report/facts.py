@@ -184,6 +184,7 @@ def flat_items(data: Mapping[str, Any] | None, most: int = 60) -> list[tuple[str
     rows: list[tuple[str, str]] = []
 
     def walk(name: str, value: Any) -> None:
+        """Add the rows of one value."""
         if isinstance(value, dict):
             for key, item in value.items():
                 walk(f"{name} · {key}" if name else str(key), item)
