@@ -1,1 +1,67 @@
-"""To be filled."""
+"""Sections → patient space: tissue, search over the full circle and both faces, affine, B-spline, verdict, spots.
+
+Every name loads its module when first used; elastix runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from comould.register.align import RegisterSettings, section, sections
+    from comould.register.elastix import ElastixWorker
+    from comould.register.plane import plane_raster
+    from comould.register.quality import RegistrationQuality, Thresholds
+    from comould.register.raster import Raster
+    from comould.register.result import SectionRegistration, Uncertainty
+    from comould.register.spots import map_spots
+    from comould.register.stages import StageSettings
+    from comould.register.tissue import section_raster, tissue_mask
+
+_MODULE_OF = {
+    "ElastixWorker": "elastix",
+    "Raster": "raster",
+    "RegisterSettings": "align",
+    "RegistrationQuality": "quality",
+    "SectionRegistration": "result",
+    "StageSettings": "stages",
+    "Thresholds": "quality",
+    "Uncertainty": "result",
+    "map_spots": "spots",
+    "plane_raster": "plane",
+    "section": "align",
+    "section_raster": "tissue",
+    "sections": "align",
+    "tissue_mask": "tissue",
+}
+
+__all__ = [
+    "ElastixWorker",
+    "Raster",
+    "RegisterSettings",
+    "RegistrationQuality",
+    "SectionRegistration",
+    "StageSettings",
+    "Thresholds",
+    "Uncertainty",
+    "map_spots",
+    "plane_raster",
+    "section",
+    "section_raster",
+    "sections",
+    "tissue_mask",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,87 @@
+"""Other plausible transforms of the same section: what the data leave open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from comould.register.elastix import ElastixWorker
+from comould.register.maps import PlanarMap
+from comould.register.measure import Judge
+from comould.register.raster import Raster
+from comould.register.result import Uncertainty
+from comould.register.stages import StageSettings, refine
+from comould.space import CutPlane, FloatArray, Grid
+
+METHOD_FLOOR_MM = 0.15
+"""In-plane accuracy per axis that no registration of stain to imaging is believed to beat."""
+
+BLOCK_MM = 4.0
+HELD_OUT = 0.25
+"""Share of the tissue, in blocks, that each member of an ensemble does not see."""
+
+
+def member(
+    judge: Judge,
+    start: PlanarMap,
+    worker: ElastixWorker,
+    *,
+    seed: np.random.SeedSequence,
+    settings: StageSettings,
+    names: tuple[str, ...],
+) -> PlanarMap:
+    """Register once more, from a jittered start, without a random quarter of the tissue, on a shifted B-spline grid.
+
+    Parameters
+    ----------
+    judge
+        The two pictures.
+    start
+        The linear part of the main registration.
+    worker
+        Runs elastix.
+    seed
+        Of this member only.
+    settings
+        Of the main registration.
+    names
+        The stages to run.
+    """
+    rng = np.random.default_rng(seed)
+    jittered = PlanarMap(_jitter(judge.plane, rng) @ start.linear)
+    varied = replace(
+        settings, grid_mm=settings.grid_mm * float(rng.uniform(0.85, 1.15)), holes_mm=_holes(judge, start, rng)
+    )
+    return refine(judge, jittered, worker, seed=int(rng.integers(1, 2**31 - 1)), settings=varied, names=names).planar
+
+
+def _jitter(plane: Raster, rng: np.random.Generator) -> FloatArray:
+    """Make a small turn, stretch and shift about the specimen's centre."""
+    turn, stretch = np.deg2rad(rng.normal(0.0, 1.0)), float(np.exp(rng.normal(0.0, 0.01)))
+    rotation = stretch * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    centre, matrix = plane.centroid_mm, np.eye(3)
+    matrix[:2, :2] = rotation
+    matrix[:2, 2] = centre - rotation @ centre + rng.normal(0.0, 0.015 * plane.radius_mm, 2)
+    return matrix
+
+
+def _holes(judge: Judge, start: PlanarMap, rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
+    """Choose square blocks (corner u, v and side, mm) over the tissue that a member leaves out."""
+    mapped = start.apply(judge.points)
+    low = mapped.min(axis=0) - rng.uniform(0.0, BLOCK_MM, 2)
+    cells = np.unique(np.floor((mapped - low) / BLOCK_MM).astype(int), axis=0)
+    left_out = cells[rng.random(len(cells)) < HELD_OUT]
+    return tuple((float(u), float(v), BLOCK_MM) for u, v in left_out * BLOCK_MM + low)
+
+
+def floor(plane: CutPlane, section: Raster, pictured: Raster, volume: Grid) -> Uncertainty:
+    """Say what stays uncertain even when every member agrees.
+
+    In the plane: the method's floor and half a pixel of either picture (as uniform errors). Along the normal: the
+    knife may run anywhere in the kerf (uniform, kerf/√12), and imaging tells depth no better than a slice (slice/√12).
+    """
+    pixels = (section.spacing_mm**2 + pictured.spacing_mm**2) / 12.0
+    across = np.abs(np.array(plane.normal) @ volume.axes) @ np.array(volume.spacing_mm)
+    normal = np.sqrt((plane.kerf_mm**2 + float(across) ** 2) / 12.0)
+    return Uncertainty(float(np.sqrt(METHOD_FLOOR_MM**2 + pixels)), float(normal), plane.normal)

@@ -1,0 +1,153 @@
+"""Give every spot its place in the patient, with its uncertainty."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from comould.errors import ComouldWarning, InputError, RegistrationError
+from comould.io.output import plain
+from comould.register.result import SectionRegistration
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Registrations = SectionRegistration | Mapping[str, SectionRegistration] | Iterable[SectionRegistration]
+
+
+def map_spots(
+    adata: AnnData,
+    registration: Registrations,
+    *,
+    key_added: str = "spatial_patient",
+    copy: bool = False,
+    force: bool = False,
+) -> AnnData | None:
+    """Map spots to the patient.
+
+    Parameters
+    ----------
+    adata
+        ``obsm["spatial"]`` ``(n, 2)``: x, y in full-resolution px. ``obs["section"]`` names each spot's section; it may
+        be absent when there is one registration.
+    registration
+        Of the one section, or of each (a list, or a mapping from section id).
+    key_added
+        Name of the positions in ``obsm``.
+    copy
+        Return a changed copy instead of changing ``adata``.
+    force
+        Use rejected registrations too, with a warning.
+
+    Returns
+    -------
+    AnnData or None
+        The copy, if asked for. Written: ``obsm[key_added]`` ``(n, 3)`` patient LPS mm, ``obsm[key_added + "_sd"]``
+        ``(n, 3)`` mm, ``uns["comould"]["registration"]`` (section id to facts, plain JSON types).
+
+    Raises
+    ------
+    RegistrationError
+        If a registration that is needed was rejected, unless forced.
+    InputError
+        If positions are missing or not finite, or sections and registrations do not match.
+    """
+    which = _sections_of(adata, found := _by_id(registration))
+    points = _positions(adata)
+    _refuse_rejected([found[name] for name in dict.fromkeys(which.tolist())], force=force)
+    position, sd = np.full((adata.n_obs, 3), np.nan), np.full((adata.n_obs, 3), np.nan)
+    for name in dict.fromkeys(which.tolist()):
+        rows = which == name
+        position[rows], sd[rows] = found[name].map_points(points[rows])
+    target = adata.copy() if copy else adata
+    target.obsm[key_added], target.obsm[f"{key_added}_sd"] = position, sd
+    facts = {name: plain(found[name].summary()) for name in dict.fromkeys(which.tolist())}
+    # A copy of the inner mapping: the caller's own may be shared with another AnnData.
+    known = dict(target.uns.get("comould", {}))
+    known["registration"] = {**known.get("registration", {}), **facts}
+    target.uns["comould"] = json.loads(json.dumps(plain(known))) if _jsonable(known) else known
+    return target if copy else None
+
+
+def _jsonable(value: object) -> bool:
+    return not isinstance(value, Mapping) or all(
+        item is None or (isinstance(item, str | int | float | bool | Mapping) and _jsonable(item))
+        for item in value.values()
+    )
+
+
+def _by_id(registration: Registrations) -> dict[str, SectionRegistration]:
+    if isinstance(registration, SectionRegistration):
+        return {registration.section_id: registration}
+    if isinstance(registration, Mapping):
+        wrong = [
+            f"{key!r} holds that of {one.section_id!r}" for key, one in registration.items() if key != one.section_id
+        ]
+        if wrong:
+            raise InputError.collect(subject="registrations", problems=wrong)
+        return dict(registration)
+    listed = list(registration)
+    ids = [one.section_id for one in listed]
+    if twice := sorted({i for i in ids if ids.count(i) > 1}):
+        raise InputError(subject="registrations", expected="one per section", found=f"several of {', '.join(twice)}")
+    return {one.section_id: one for one in listed}
+
+
+def _sections_of(adata: AnnData, found: Mapping[str, SectionRegistration]) -> np.ndarray:
+    if not found:
+        raise InputError(subject="registrations", expected="at least one", found="none")
+    if "section" not in adata.obs:
+        if len(found) > 1:
+            raise InputError(
+                subject="spots", expected='obs["section"] to tell the sections apart', found="no such column"
+            )
+        return np.full(adata.n_obs, next(iter(found)), dtype=object)
+    which = adata.obs["section"].astype(str).to_numpy(dtype=object)
+    if missing := sorted(set(which.tolist()) - set(found)):
+        raise InputError(
+            subject='spots of obs["section"]',
+            expected=f"sections with a registration: {', '.join(found)}",
+            found=", ".join(missing),
+            remedy="Give a registration for each section of the AnnData, or map a subset",
+        )
+    return np.asarray(which)
+
+
+def _positions(adata: AnnData) -> np.ndarray:
+    if "spatial" not in adata.obsm:
+        raise InputError(
+            subject="spots",
+            expected='obsm["spatial"] (x, y in full-resolution px)',
+            found=f"{list(adata.obsm) or 'none'}",
+        )
+    points = np.asarray(adata.obsm["spatial"], dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputError(subject='obsm["spatial"]', expected="shape (n, 2): x, y", found=f"{points.shape}")
+    bad = int((~np.isfinite(points).all(axis=1)).sum())
+    if bad:
+        raise InputError(
+            subject='obsm["spatial"]',
+            expected="finite positions",
+            found=f"{bad} spots without",
+            remedy="Drop them first",
+        )
+    return points
+
+
+def _refuse_rejected(used: list[SectionRegistration], *, force: bool) -> None:
+    rejected = [one for one in used if one.quality.verdict == "reject"]
+    if not rejected:
+        return
+    said = "; ".join(f"{one.section_id}: {', '.join(one.quality.reasons)}" for one in rejected)
+    if not force:
+        raise RegistrationError(
+            subject="registration",
+            expected="a verdict of accept or review",
+            found=f"rejected: {said}",
+            remedy="Look at the section; force=True uses it all the same",
+        )
+    warnings.warn(f"rejected registrations are used because force was given: {said}", ComouldWarning, stacklevel=3)
