@@ -1,8 +1,8 @@
 """Compiled loops over voxels. Imported only when maps are made: this module imports numba.
 
-All of them walk *runs* (consecutive voxels of the mask along i) and write only their own voxels' rows, so blocks of runs may
-go to any number of threads. Co-occurrences are counted in integers, which makes a sliding update exact: the numbers do not
-depend on where a run, a block or a tile begins.
+All of them walk *runs* (consecutive voxels of the mask along i) and write only their own voxels' rows, so blocks of
+runs may go to any number of threads. Co-occurrences are counted in integers, which makes a sliding update exact: the
+numbers do not depend on where a run, a block or a tile begins.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def _count(levels, centre, first, second, start, stop, sign, joint):  # type: ig
         b = np.int64(levels[centre + second[m]])
         if a == 0 or b == 0:
             continue
-        low, high = min(a, b), max(a, b)
+        low = np.int64(min(a, b))
+        high = np.int64(max(a, b))
         # The symmetric matrix counts a pair both ways: twice on its diagonal, once in each of two cells off it.
         joint[high * (high - 1) // 2 + low - 1] += 2 * sign if a == b else sign
         found += 1
@@ -47,41 +48,37 @@ def _xlogx(count, table):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @_jit
-def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Work out the 25 features of one co-occurrence table (order of ``catalogue.GLCM``)."""
+def _spread_counts(joint, n_levels, table, sums, differences, margin):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Sum the table along margin and diagonals; returns largest count, Σ n² and Σ n log2 n of the full matrix."""
     sums[:] = 0
     differences[:] = 0
     margin[:] = 0
     largest = 0
     squares = 0.0
-    joint_log = 0.0
+    logs = 0.0
     cell = 0
     for high in range(1, n_levels + 1):
         for low in range(1, high + 1):
-            count = np.int64(joint[cell])
+            count = int(joint[cell])
             cell += 1
             if count == 0:
                 continue
             largest = max(largest, count)
             mult = 1 if low == high else 2
-            squares += mult * np.float64(count) * count
-            joint_log += mult * _xlogx(count, table)
+            squares += mult * float(count) * count
+            logs += mult * _xlogx(count, table)
             margin[high] += count
             if mult == 2:
                 margin[low] += count
             sums[high + low] += mult * count
             differences[high - low] += mult * count
-    total = np.float64(2 * pairs)
-    log_total = np.log2(total)
+    return largest, squares, logs
 
-    mean = 0.0
-    margin_log = 0.0
-    for level in range(1, n_levels + 1):
-        if margin[level]:
-            mean += level * margin[level]
-            margin_log += _xlogx(margin[level], table)
-    mean /= total
-    tendency = shade = prominence = sum_log = 0.0
+
+@_jit
+def _sum_features(sums, n_levels, total, mean, table, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Features of the cross-diagonal sums."""
+    tendency = shade = prominence = logs = 0.0
     for level in range(2, 2 * n_levels + 1):
         if sums[level]:
             offset = level - 2.0 * mean
@@ -89,9 +86,18 @@ def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  #
             tendency += square
             shade += square * offset
             prominence += square * offset * offset
-            sum_log += _xlogx(sums[level], table)
-    tendency /= total
-    contrast = dissimilarity = inverse = inverse_moment = inverse_norm = moment_norm = inverse_variance = diff_log = 0.0
+            logs += _xlogx(sums[level], table)
+    row[7] = 2.0 * mean
+    row[8] = row[20] = tendency / total
+    row[9] = np.log2(total) - logs / total
+    row[21] = shade / total
+    row[22] = prominence / total
+
+
+@_jit
+def _difference_features(differences, n_levels, total, table, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Features of the diagonal sums."""
+    contrast = dissimilarity = inverse = inverse_moment = inverse_norm = moment_norm = inverse_variance = logs = 0.0
     for step in range(n_levels):
         count = differences[step]
         if count:
@@ -104,75 +110,83 @@ def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  #
             moment_norm += count / (1.0 + relative * relative)
             if step:
                 inverse_variance += count / np.float64(step * step)
-            diff_log += _xlogx(count, table)
-    contrast /= total
-    dissimilarity /= total
-    variance = (tendency + contrast) / 4.0
-    entropy = log_total - joint_log / total
-    margin_entropy = log_total - margin_log / total
-
-    row[0] = largest / total
-    row[1] = mean
-    row[2] = variance
-    row[3] = entropy
-    row[4] = dissimilarity
-    row[5] = max(contrast - dissimilarity * dissimilarity, 0.0)
-    row[6] = log_total - diff_log / total
-    row[7] = 2.0 * mean
-    row[8] = tendency
-    row[9] = log_total - sum_log / total
-    row[10] = squares / (total * total)
-    row[11] = contrast
-    row[12] = dissimilarity
+            logs += _xlogx(count, table)
+    row[4] = row[12] = dissimilarity / total
+    row[11] = contrast / total
+    row[5] = max(row[11] - row[4] * row[4], 0.0)
+    row[6] = np.log2(total) - logs / total
     row[13] = inverse / total
     row[14] = inverse_norm / total
     row[15] = inverse_moment / total
     row[16] = moment_norm / total
     row[17] = inverse_variance / total
+
+
+@_jit
+def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Work out the 25 features of one co-occurrence table (order of ``catalogue.GLCM``)."""
+    largest, squares, joint_log = _spread_counts(joint, n_levels, table, sums, differences, margin)
+    total = np.float64(2 * pairs)
+    mean = 0.0
+    margin_log = 0.0
+    for level in range(1, n_levels + 1):
+        if margin[level]:
+            mean += level * margin[level]
+            margin_log += _xlogx(margin[level], table)
+    mean /= total
+    _sum_features(sums, n_levels, total, mean, table, row)
+    _difference_features(differences, n_levels, total, table, row)
+    tendency, contrast = row[20], row[11]
+    variance = (tendency + contrast) / 4.0
+    entropy = np.log2(total) - joint_log / total
+    margin_entropy = np.log2(total) - margin_log / total
+    row[0] = largest / total
+    row[1] = mean
+    row[2] = variance
+    row[3] = entropy
+    row[10] = squares / (total * total)
     # One grey level only: correlation is 0/0 by the formula, 1 by convention (as in other IBSI software).
     row[18] = (tendency - contrast) / (4.0 * variance) if variance > 0.0 else 1.0
     row[19] = (tendency - contrast) / 4.0 + mean * mean
-    row[20] = tendency
-    row[21] = shade / total
-    row[22] = prominence / total
     # By symmetry HXY1 = HXY2 = 2 HX.
     row[23] = (entropy - 2.0 * margin_entropy) / margin_entropy if margin_entropy > 0.0 else 0.0
     row[24] = np.sqrt(max(1.0 - np.exp(-2.0 * (2.0 * margin_entropy - entropy)), 0.0))
 
 
 @_jit
-def glcm_runs(levels, starts, lengths, rows, first, second, bounds, n_levels, table, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Fill ``out[rows[r] : rows[r] + lengths[r]]`` for every run ``r``.
+def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Fill ``out[row : row + length]`` for every run (start, length, row).
 
-    ``first`` and ``second`` hold flat offsets of pairs; ``bounds[g]`` = (all from, to, lost from, to, gained from, to) of
-    group ``g``. One group is a merged matrix; several are averaged over those that hold a pair.
+    ``pairs`` = (first, second, bounds): ``first`` and ``second`` hold flat offsets of pairs; ``bounds[g]`` = (all from,
+    to, lost from, to, gained from, to) of group ``g``. One group is a merged matrix; several are averaged over those that hold a pair.
     """
+    first, second, bounds = pairs
     joint = np.zeros(n_levels * (n_levels + 1) // 2, dtype=np.int32)
     sums = np.zeros(2 * n_levels + 1, dtype=np.int64)
     differences = np.zeros(n_levels + 1, dtype=np.int64)
     margin = np.zeros(n_levels + 1, dtype=np.int64)
     row = np.zeros(N_GLCM)
-    for r in range(starts.size):
-        valid = np.zeros(lengths[r], dtype=np.int64)
+    for start, length, first_row in runs:
+        valid = np.zeros(length, dtype=np.int64)
         for g in range(bounds.shape[0]):
             joint[:] = 0
-            pairs = 0
-            for t in range(lengths[r]):
-                centre = starts[r] + t
+            found = 0
+            for t in range(length):
+                centre = start + t
                 if t == 0:
-                    pairs += _count(levels, centre, first, second, bounds[g, 0], bounds[g, 1], 1, joint)
+                    found += _count(levels, centre, first, second, bounds[g, 0], bounds[g, 1], 1, joint)
                 else:
-                    pairs += _count(levels, centre - 1, first, second, bounds[g, 2], bounds[g, 3], -1, joint)
-                    pairs += _count(levels, centre, first, second, bounds[g, 4], bounds[g, 5], 1, joint)
-                if pairs == 0:
+                    found += _count(levels, centre - 1, first, second, bounds[g, 2], bounds[g, 3], -1, joint)
+                    found += _count(levels, centre, first, second, bounds[g, 4], bounds[g, 5], 1, joint)
+                if found == 0:
                     continue
-                _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row)
+                _glcm_row(joint, n_levels, found, table, sums, differences, margin, row)
                 valid[t] += 1
                 for c in range(columns.size):
-                    out[rows[r] + t, c] += row[columns[c]]
-        for t in range(lengths[r]):
+                    out[first_row + t, c] += row[columns[c]]
+        for t in range(length):
             for c in range(columns.size):
-                out[rows[r] + t, c] = out[rows[r] + t, c] / valid[t] if valid[t] else np.nan
+                out[first_row + t, c] = out[first_row + t, c] / valid[t] if valid[t] else np.nan
 
 
 @_jit
@@ -241,17 +255,19 @@ def _first_order_row(values, count, row):  # type: ignore[no-untyped-def] # noqa
 
 
 @_jit
-def first_order_runs(image, levels, starts, lengths, rows, offsets, n_levels, columns, out, inside):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+def first_order_runs(grey, runs, offsets, n_levels, columns, out, inside):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Fill ``out`` with first-order features and ``inside`` with the count of kernel voxels in the mask.
 
-    Values are sorted before they are summed, so a rotated image gives the same bits.
+    ``grey`` = (intensities, levels), flat; level 0 is outside. Values are sorted before they are
+    summed, so a rotated image gives the same bits.
     """
+    image, levels = grey
     values = np.empty(offsets.size)
     histogram = np.zeros(n_levels + 1, dtype=np.int64)
     row = np.zeros(N_FIRST_ORDER)
-    for r in range(starts.size):
-        for t in range(lengths[r]):
-            centre = starts[r] + t
+    for start, length, first_row in runs:
+        for t in range(length):
+            centre = start + t
             count = 0
             histogram[:] = 0
             for m in range(offsets.size):
@@ -260,7 +276,7 @@ def first_order_runs(image, levels, starts, lengths, rows, offsets, n_levels, co
                     values[count] = image[centre + offsets[m]]
                     histogram[level] += 1
                     count += 1
-            inside[rows[r] + t] = count
+            inside[first_row + t] = count
             if columns.size == 0:
                 continue
             values[:count].sort()
@@ -274,4 +290,4 @@ def first_order_runs(image, levels, starts, lengths, rows, offsets, n_levels, co
             row[18] = entropy
             row[19] = uniformity
             for c in range(columns.size):
-                out[rows[r] + t, c] = row[columns[c]]
+                out[first_row + t, c] = row[columns[c]]

@@ -47,7 +47,7 @@ class MixtureSettings:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A fitted mixture: means ``(k, d)``, covariances ``(k, d, d)``, probabilities ``(n, k)``, log-likelihood ``(n,)``."""
+    """Means ``(k, d)``, covariances ``(k, d, d)``, probabilities ``(n, k)`` and log-likelihood ``(n,)`` of a fit."""
 
     means: FloatArray
     covariances: FloatArray

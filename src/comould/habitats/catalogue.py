@@ -86,7 +86,7 @@ def names(family: str | None = None) -> tuple[str, ...]:
 
 
 def code(name: str) -> str:
-    """Give the IBSI code of ``family.feature`` (an image's name and a slash before it do no harm); ``""`` without one."""
+    """Give the IBSI code of ``family.feature`` (``image/family.feature`` too); ``""`` without one."""
     family, _, feature = name.rpartition("/")[2].partition(".")
     return FAMILIES[family][feature]
 
@@ -114,6 +114,8 @@ def resolve(requested: str | Sequence[str]) -> dict[str, list[str]]:
         problems.append("none asked for")
     if problems:
         raise InputError.collect(
-            "features", problems, remedy=f"Give names like 'glcm.joint_entropy' or a family: {', '.join(FAMILIES)}"
+            subject="features",
+            problems=problems,
+            remedy=f"Give names like 'glcm.joint_entropy' or a family: {', '.join(FAMILIES)}",
         )
     return found

@@ -1,4 +1,4 @@
-"""Habitats: voxels of a tumour grouped by what the images show, with probabilities and a stated choice of their number."""
+"""Habitats: voxels of a tumour grouped by what the images show, with probabilities and a stated choice of number."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Request:
         if not np.isfinite(self.radius_mm) or self.radius_mm <= 0:
             problems.append(f"radius_mm {self.radius_mm} is not a positive length")
         if problems:
-            raise InputError.collect("habitat settings", problems)
+            raise InputError.collect(subject="habitat settings", problems=problems)
 
     @property
     def numbers(self) -> range:
@@ -94,11 +94,11 @@ class Habitats:
     probabilities
         float32 vector image of k components; zeros outside.
     table
-        Index ``H1``…; ``label``, ``voxels``, ``volume_ml``, ``fraction``, ``mean_probability``, and ``<image>_mean`` and
-        ``<image>_sd`` for every image.
+        Index ``H1``…; ``label``, ``voxels``, ``volume_ml``, ``fraction``, ``mean_probability``, and
+        ``<image>_mean`` and ``<image>_sd`` for every image.
     selection
-        One row per number tried: ``n_habitats``, ``silhouette``, ``silhouette_null``, ``excess``, ``stability``, ``bic``,
-        ``chosen``.
+        One row per number tried: ``n_habitats``, ``silhouette``, ``silhouette_null``, ``excess``, ``stability``,
+        ``bic``, ``chosen``.
     parameters
         Settings and what was found on the way; JSON-able.
     feature_maps
@@ -215,18 +215,18 @@ def fit(
     Warns
     -----
     ComouldWarning
-        When the voxels group no better than a cloud without groups, the chosen number is the largest tried, a habitat is
-        empty in the end, or voxels are left out.
+        When the voxels group no better than a cloud without groups, the chosen number is the largest tried, a habitat
+        is empty in the end, or voxels are left out.
 
     Notes
     -----
-    Features are scaled by median and interquartile range over the mask. k-means (10 starts, on features smoothed by half
-    the radius and clipped at 3) gives the starting labels. Then expectation and maximisation alternate: a voxel's
+    Features are scaled by median and interquartile range over the mask. k-means (10 starts, on features smoothed by
+    half the radius and clipped at 3) gives the starting labels. Then expectation and maximisation alternate: a voxel's
     log-odds are its log density (never below that of a uniform outlier distribution) plus ``spatial_weight`` times the
     Gaussian-weighted mean of its neighbours' probabilities, taken inside the mask only, in mm. For k-means the
     distributions keep the cluster centres and one common variance.
 
-    The number is chosen beforehand, on the smoothed features of up to 2,000 voxels: the one whose k-means silhouette
+    The number is chosen beforehand, on the smoothed features of up to 3,000 voxels: the one whose k-means silhouette
     exceeds most that of a Gaussian cloud of the same covariance, which has no groups. Stability between halves of the
     tumour and BIC are told beside it; see :func:`comould.habitats.selection.curve`.
 
@@ -236,13 +236,14 @@ def fit(
     plan = _plan(features, radius_mm, None, request.bins, None, {})
     aligned = align(images, mask)
     maps = maps_of(aligned, plan)
-    keep = np.isfinite(maps.values).all(axis=1)
+    finite = np.isfinite(maps.values)
+    keep = np.asarray(finite.all(axis=1))
     aligned = without_voxels(aligned, keep)
     _check_enough(int(keep.sum()), request)
-    scaled = _scaled(maps.values[keep], maps.names)
+    scaled = _scaled(np.asarray(maps.values)[keep], maps.names)
     neighbours = Smoother(aligned, request.radius_mm, centre=False) if request.spatial_weight else None
     start = _smoothed(aligned, scaled, request.radius_mm / 2.0)
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(limits=1):
         points_mm = aligned.grid.patient_from_index(aligned.mask_idx[:, ::-1])
@@ -259,7 +260,7 @@ def _request(n_habitats: int | None, method: Method, radius_mm: float, seed: int
     unknown = sorted(set(settings) - set(FitSettings.__annotations__))
     if unknown:
         raise InputError(
-            f"habitat setting {unknown[0]!r}",
+            subject=f"habitat setting {unknown[0]!r}",
             expected=f"one of {', '.join(sorted(known & set(FitSettings.__annotations__)))}",
             found="an unknown one",
         )
@@ -270,7 +271,7 @@ def _check_enough(n_voxels: int, request: _Request) -> None:
     needed = LEAST_VOXELS_PER_HABITAT * request.numbers[-1]
     if n_voxels < needed:
         raise InputError(
-            "mask",
+            subject="mask",
             expected=f"at least {needed} voxels with features for up to {request.numbers[-1]} habitats",
             found=f"{n_voxels}",
             remedy="Ask for fewer habitats",
@@ -285,7 +286,9 @@ def _scaled(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
     spread = np.where(spread > 0, spread, values.std(axis=0))
     flat = [name for name, width in zip(names, spread, strict=True) if width == 0]
     if flat:
-        raise InputError(f"feature {flat[0]!r}", expected="values that vary", found="one value", remedy="Leave it out")
+        raise InputError(
+            subject=f"feature {flat[0]!r}", expected="values that vary", found="one value", remedy="Leave it out"
+        )
     return (values - middle) / spread
 
 
@@ -298,7 +301,7 @@ def _smoothed(aligned: Aligned, scaled: FloatArray, sigma_mm: float) -> FloatArr
 def _habitats(
     mixture: Mixture, aligned: Aligned, maps: FeatureMaps, selection: pd.DataFrame, request: _Request
 ) -> Habitats:
-    first = next(iter(aligned.values.values()))
+    first = next(iter(aligned.intensities.values()))
     labels = mixture.probabilities.argmax(axis=1)
     present = [c for c in range(len(mixture.means)) if (labels == c).any()]
     lost = len(mixture.means) - len(present)
@@ -341,7 +344,7 @@ def _table(labels: npt.NDArray[np.int64], probabilities: FloatArray, aligned: Al
             "fraction": float(inside.mean()),
             "mean_probability": float(probabilities[inside, label - 1].mean()),
         }
-        for name, values in aligned.values.items():
+        for name, values in aligned.intensities.items():
             row |= {f"{name}_mean": float(values[inside].mean()), f"{name}_sd": float(values[inside].std())}
         rows[f"H{label}"] = row
     return pd.DataFrame.from_dict(rows, orient="index")
@@ -350,7 +353,7 @@ def _table(labels: npt.NDArray[np.int64], probabilities: FloatArray, aligned: Al
 def _said(mixture: Mixture, order: list[int], aligned: Aligned, maps: FeatureMaps, request: _Request) -> dict[str, Any]:
     asked = {f.name: getattr(request, f.name) for f in fields(request)}
     return asked | {
-        "images": list(aligned.values),
+        "images": list(aligned.intensities),
         "n_habitats_found": len(order),
         "n_voxels": len(aligned.mask_idx),
         "n_voxels_left_out": len(maps.mask_idx) - len(aligned.mask_idx) + aligned.n_uncovered,

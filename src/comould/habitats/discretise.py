@@ -31,7 +31,8 @@ def discretise(
     bin_width
         Fixed bin size (FBS, Q3RU) in the image's unit.
     lower_bound
-        Where the first bin of FBS begins; the region's minimum when ``None``. IBSI asks for one fixed value for all cases.
+        Where the first bin of FBS begins; the region's minimum when ``None``. IBSI asks for one fixed value in all
+        cases.
     name
         The image's name, for messages.
 
@@ -55,17 +56,17 @@ def discretise(
     low, high = float(values.min()), float(values.max())
     if bin_width is None:
         if not 2 <= bins <= MOST_LEVELS or int(bins) != bins:
-            raise InputError(subject, expected=f"2 to {MOST_LEVELS} bins", found=f"{bins}")
+            raise InputError(subject=subject, expected=f"2 to {MOST_LEVELS} bins", found=f"{bins}")
         if low == high:
             return np.ones(len(values), dtype=np.uint16), int(bins)
         scaled = np.floor(bins * (values - low) / (high - low)) + 1
         return np.minimum(scaled, bins).astype(np.uint16), int(bins)
     if not np.isfinite(bin_width) or bin_width <= 0:
-        raise InputError(subject, expected="a positive bin width", found=f"{bin_width}")
+        raise InputError(subject=subject, expected="a positive bin width", found=f"{bin_width}")
     start = low if lower_bound is None else float(lower_bound)
     if low < start:
         raise InputError(
-            subject,
+            subject=subject,
             expected=f"no intensity below the lower bound {start:g}",
             found=f"{int((values < start).sum())} voxels, down to {low:g}",
             remedy="Take them out of the mask (re-segmentation) or lower the bound",
@@ -73,7 +74,7 @@ def discretise(
     levels = np.floor((values - start) / bin_width) + 1
     if levels.max() > MOST_LEVELS:
         raise InputError(
-            subject,
+            subject=subject,
             expected=f"at most {MOST_LEVELS} levels",
             found=f"{int(levels.max())} of width {bin_width:g}",
             remedy="Give a larger bin width",

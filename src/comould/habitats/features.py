@@ -6,7 +6,8 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -76,7 +77,7 @@ class _Plan:
         if self.dimension not in {2, 3}:
             problems.append(f"dimension {self.dimension} is neither 2 nor 3")
         if problems:
-            raise InputError.collect("feature map settings", problems)
+            raise InputError.collect(subject="feature map settings", problems=problems)
 
     @property
     def groups(self) -> list[npt.NDArray[np.int64]]:
@@ -86,12 +87,9 @@ class _Plan:
 
     def said(self) -> dict[str, Any]:
         """Say the settings, for provenance."""
-        keys = (
-            "radius_mm", "radius_voxels", "shape", "dimension", "bins", "bin_width", "lower_bound", "aggregation", "distance"
-        )  # fmt: skip
-        return {"features": [f"{g}.{f}" for g, fs in self.features.items() for f in fs]} | {
-            key: getattr(self, key) for key in keys
-        }
+        wanted = [f"{family}.{feature}" for family, found in self.features.items() for feature in found]
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"features", "threads"}}
+        return {"features": wanted} | told
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +131,7 @@ class FeatureMaps:
             return self.coverage
         if name not in self.names:
             raise InputError(
-                f"feature map {name!r}", expected=f"one of {', '.join(self.names)}, coverage", found="none"
+                subject=f"feature map {name!r}", expected=f"one of {', '.join(self.names)}, coverage", found="none"
             )
         return self.values[:, self.names.index(name)]
 
@@ -170,16 +168,16 @@ def feature_maps(
         Names such as ``"glcm.joint_entropy"``, or families (``"firstorder"``, ``"glcm"``, ``"intensity"``);
         see :func:`comould.habitats.feature_names`.
     radius_mm, radius_voxels
-        Exactly one. Millimetres make the kernel isotropic in the patient whatever the voxels' shape; with flat voxels it
-        may reach no neighbouring slice (``parameters["kernel_voxels"]`` tells).
+        Exactly one. Millimetres make the kernel isotropic in the patient whatever the voxels' shape; with flat voxels
+        it may reach no neighbouring slice (``parameters["kernel_voxels"]`` tells).
     bins
         Fixed bin number over the mask.
     bin_width
         Fixed bin size instead, for all images or by image name (the others keep ``bins``).
     **settings
         ``shape`` (``"ball"``, ``"box"``), ``dimension`` (3, or 2: kernels and directions within image planes),
-        ``aggregation`` of directions (``"merged"`` into one matrix, or features ``"averaged"``), ``distance`` of pairs in
-        voxels, ``lower_bound`` of the first bin for ``bin_width``, ``threads`` (never changes a bit of the result).
+        ``aggregation`` of directions (``"merged"`` into one matrix, or features ``"averaged"``), ``distance`` of pairs
+        in voxels, ``lower_bound`` of the first bin for ``bin_width``, ``threads`` (never changes a bit of the result).
 
     Returns
     -------
@@ -200,8 +198,8 @@ def feature_maps(
     Notes
     -----
     Definitions are IBSI's: symmetric co-occurrence matrices at Chebyshev distance, percentiles by linear interpolation,
-    ``intensity.gaussian`` is a normalised convolution with σ = half the radius, cut at 3 σ. Conventions where a formula is
-    0/0: correlation 1 and information correlations 0 in a neighbourhood of one grey level; ratios with a zero
+    ``intensity.gaussian`` is a normalised convolution with σ = half the radius, cut at 3 σ. Conventions where a formula
+    is 0/0: correlation 1 and information correlations 0 in a neighbourhood of one grey level; ratios with a zero
     denominator NaN. Neighbouring kernels overlap, so maps are smooth by construction over a kernel's diameter.
 
     References
@@ -241,7 +239,10 @@ def region_features(
     plan = _plan(features, 1.0, None, bins, bin_width, settings)
     if "intensity" in plan.features:
         raise InputError(
-            "region features", expected="firstorder or glcm features", found="intensity", remedy="Use feature_maps"
+            subject="region features",
+            expected="firstorder or glcm features",
+            found="intensity",
+            remedy="Use feature_maps",
         )
     aligned = align(images, mask)
     _check_size(aligned)
@@ -262,7 +263,7 @@ def _plan(
     unknown = sorted(set(settings) - known)
     if unknown:
         raise InputError(
-            f"setting {unknown[0]!r}", expected=f"one of {', '.join(sorted(known))}", found="an unknown one"
+            subject=f"setting {unknown[0]!r}", expected=f"one of {', '.join(sorted(known))}", found="an unknown one"
         )
     return _Plan(catalogue.resolve(features), radius_mm, radius_voxels, bins, bin_width, **settings)
 
@@ -293,7 +294,7 @@ def maps_of(aligned: Aligned, plan: _Plan) -> FeatureMaps:
 
 def _check_size(aligned: Aligned) -> None:
     if len(aligned.mask_idx) < 2:
-        raise InputError("mask", expected="at least two voxels", found="one: it has no neighbourhood")
+        raise InputError(subject="mask", expected="at least two voxels", found="one: it has no neighbourhood")
 
 
 def _tell(values: FloatArray, inside: npt.NDArray[np.int64], n_voxels: int) -> None:
@@ -336,18 +337,23 @@ class _Lattice:
         ends = np.cumsum(self.lengths)
         cuts = np.unique(np.searchsorted(ends, np.linspace(0, ends[-1], _BLOCKS + 1)[1:-1], side="right"))
         edges = [0, *[int(c) for c in cuts if 0 < c < len(ends)], len(ends)]
-        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(a, b) for a, b in pairwise(edges)]
 
     def run(self, work: Any, threads: int | None) -> None:
-        """Call ``work(starts, lengths, rows)`` for every block, on several threads."""
-        parts = [(self.starts[b], self.lengths[b], self.rows[b]) for b in self.blocks()]
-        workers = min(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, len(parts))
+        """Call ``work(runs)`` for every block of runs ``(r, 3)`` (start, length, row), on several threads."""
+        runs = np.stack([self.starts, self.lengths, self.rows], axis=1)
+        parts = [runs[block] for block in self.blocks()]
+        workers = min(threads or _cores(), len(parts))
         if workers <= 1:
             for part in parts:
-                work(*part)
+                work(part)
             return
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda part: work(*part), parts))
+            list(pool.map(work, parts))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _all_images(
@@ -359,7 +365,7 @@ def _all_images(
     names: list[str] = []
     parts: list[FloatArray] = []
     inside = np.zeros(len(centres), dtype=np.int64)
-    for name, values in aligned.values.items():
+    for name, values in aligned.intensities.items():
         levels, n_levels = np.ones(len(values), dtype=np.uint16), 1
         if "glcm" in plan.features or {"entropy", "uniformity"} & set(plan.features.get("firstorder", [])):
             width, bound = _of(plan.bin_width, name), _of(plan.lower_bound, name)
@@ -392,8 +398,8 @@ def _first_order(
     out = np.empty((len(inside), len(columns)))
     image, offsets = lattice.padded(values), lattice.flat(kernel.offsets)
 
-    def work(starts: npt.NDArray, lengths: npt.NDArray, rows: npt.NDArray) -> None:
-        _kernels.first_order_runs(image, levels, starts, lengths, rows, offsets, n_levels, columns, out, inside)
+    def work(runs: npt.NDArray) -> None:
+        _kernels.first_order_runs((image, levels), runs, offsets, n_levels, columns, out, inside)
 
     lattice.run(work, plan.threads)
     return out
@@ -409,15 +415,14 @@ def _glcm(
     from comould.habitats import _kernels
 
     levels, n_levels = grey
-    first, second, bounds = pairs
     order = list(catalogue.GLCM)
     columns = np.array([order.index(f) for f in plan.features["glcm"]], dtype=np.int64)
     out = np.zeros((n_rows, len(columns)))
     counts = np.arange(_LOG_TABLE, dtype=np.float64)
     table = counts * np.log2(np.maximum(counts, 1.0))
 
-    def work(starts: npt.NDArray, lengths: npt.NDArray, rows: npt.NDArray) -> None:
-        _kernels.glcm_runs(levels, starts, lengths, rows, first, second, bounds, n_levels, table, columns, out)
+    def work(runs: npt.NDArray) -> None:
+        _kernels.glcm_runs(levels, runs, pairs, n_levels, table, columns, out)
 
     lattice.run(work, plan.threads)
     return out
@@ -426,7 +431,7 @@ def _glcm(
 def _flat_pairs(
     lattice: _Lattice, kernel: Neighbourhood, plan: _Plan
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Flat offsets of both voxels of all pairs, lost pairs and gained pairs of every group, and where each begins and ends."""
+    """Flat offsets of both voxels of all, lost and gained pairs of every group, and where each begins and ends."""
     first: list[npt.NDArray] = []
     second: list[npt.NDArray] = []
     bounds = np.zeros((len(plan.groups), 6), dtype=np.int64)
@@ -444,14 +449,17 @@ def _flat_pairs(
 
 
 def _intensity(aligned: Aligned, values: FloatArray, plan: _Plan) -> FloatArray:
-    columns = {"voxel": lambda: values, "gaussian": lambda: Smoother(aligned, _sigma_mm(plan, aligned))(values)}
-    return np.stack([columns[feature]() for feature in plan.features["intensity"]], axis=1)
+    columns = [
+        values if feature == "voxel" else Smoother(aligned, _sigma_mm(plan, aligned))(values)
+        for feature in plan.features["intensity"]
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _sigma_mm(plan: _Plan, aligned: Aligned) -> float:
     if plan.radius_mm is not None:
         return plan.radius_mm / 2.0
-    return float(np.max(plan.radius_voxels)) * float(min(aligned.grid.spacing_mm)) / 2.0
+    return float(np.max(np.asarray(plan.radius_voxels, dtype=np.float64))) * float(min(aligned.grid.spacing_mm)) / 2.0
 
 
 def _of(setting: PerImage, name: str) -> float | None:

@@ -30,7 +30,7 @@ class Aligned:
         The mask's grid.
     mask_idx
         ``(n, 3)`` voxel indices (k, j, i) that every image covers, in array order.
-    values
+    intensities
         Image name → ``(n,)`` float64.
     resampled
         Image name → how its grid differed; only images that were resampled.
@@ -40,7 +40,7 @@ class Aligned:
 
     grid: Grid
     mask_idx: npt.NDArray[np.int64]
-    values: dict[str, FloatArray]
+    intensities: dict[str, FloatArray]
     resampled: dict[str, str]
     n_uncovered: int = 0
 
@@ -54,10 +54,6 @@ class Aligned:
         """Shape (k, j, i) of the mask's box."""
         k, j, i = self.mask_idx.max(axis=0) - self.low_idx + 1
         return int(k), int(j), int(i)
-
-    def boxed(self, name: str) -> FloatArray:
-        """Put one image's values into the mask's box, zero outside the mask."""
-        return self.in_box(self.values[name])
 
     def in_box(self, values: npt.NDArray) -> npt.NDArray:
         """Put ``(n, …)`` values into the mask's box, zero outside the mask."""
@@ -136,18 +132,20 @@ def mask_indices(mask: sitk.Image) -> npt.NDArray[np.int64]:
     array = sitk.GetArrayViewFromImage(mask)
     inside = array != 0
     if not inside.any():
-        raise InputError("mask", expected="voxels inside", found="none", remedy="Choose the right label or ROI")
+        raise InputError(subject="mask", expected="voxels inside", found="none", remedy="Choose the right label or ROI")
     labels = np.unique(array[inside])
     if len(labels) > 1:
         shown = ", ".join(f"{label:g}" for label in labels[:6].tolist()) + (" …" if len(labels) > 6 else "")
-        raise InputError("mask", expected="one label", found=f"labels {shown}", remedy="Choose one: mask == label")
+        raise InputError(
+            subject="mask", expected="one label", found=f"labels {shown}", remedy="Choose one: mask == label"
+        )
     return np.argwhere(inside).astype(np.int64)
 
 
 def without_voxels(aligned: Aligned, keep: npt.NDArray[np.bool_]) -> Aligned:
     """Keep only some of the voxels."""
-    values = {name: numbers[keep] for name, numbers in aligned.values.items()}
-    return replace(aligned, mask_idx=aligned.mask_idx[keep], values=values)
+    values = {name: numbers[keep] for name, numbers in aligned.intensities.items()}
+    return replace(aligned, mask_idx=aligned.mask_idx[keep], intensities=values)
 
 
 def _named(images: Mapping[str, sitk.Image] | Sequence[sitk.Image]) -> dict[str, sitk.Image]:
@@ -157,13 +155,13 @@ def _named(images: Mapping[str, sitk.Image] | Sequence[sitk.Image]) -> dict[str,
         named = {f"image{n}": image for n, image in enumerate(images, start=1)}
     else:
         raise InputError(
-            "images", expected="a mapping of names to images, or a list of images", found=type(images).__name__
+            subject="images", expected="a mapping of names to images, or a list of images", found=type(images).__name__
         )
     if not named:
-        raise InputError("images", expected="at least one", found="none")
+        raise InputError(subject="images", expected="at least one", found="none")
     bad = [name for name in named if "/" in name or not name.strip()]
     if bad:
-        raise InputError(f"image name {bad[0]!r}", expected="a name without '/'", found=repr(bad[0]))
+        raise InputError(subject=f"image name {bad[0]!r}", expected="a name without '/'", found=repr(bad[0]))
     return named
 
 
@@ -172,11 +170,11 @@ def _grid(image: sitk.Image, subject: str) -> Grid:
 
     if not isinstance(image, sitk.Image):
         raise InputError(
-            subject, expected="a SimpleITK image", found=type(image).__name__, remedy="comould.io.read_image"
+            subject=subject, expected="a SimpleITK image", found=type(image).__name__, remedy="comould.io.read_image"
         )
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
-            subject,
+            subject=subject,
             expected="one number per voxel",
             found=f"{image.GetNumberOfComponentsPerPixel()}",
             remedy="Take one component",
@@ -185,7 +183,7 @@ def _grid(image: sitk.Image, subject: str) -> Grid:
         return Grid.from_image(image)
     except GeometryError as error:
         raise GeometryError(
-            f"{subject} ({error.subject})", expected=error.expected, found=error.found, remedy=error.remedy
+            subject=f"{subject} ({error.subject})", expected=error.expected, found=error.found, remedy=error.remedy
         ) from error
 
 
@@ -203,7 +201,7 @@ def _values(
     covered = own.contains(points_mm)
     if covered.mean() < LEAST_COVERED:
         raise InputError(
-            f"image {name!r}",
+            subject=f"image {name!r}",
             expected="it to cover the mask",
             found=f"{covered.mean():.0%} of the mask's voxels inside the image",
             remedy="Check that both are of the same patient and frame of reference, and register them first",
@@ -222,7 +220,7 @@ def _values(
 def _check_covered(covered: npt.NDArray[np.bool_]) -> None:
     if covered.mean() < LEAST_COVERED:
         raise InputError(
-            "images",
+            subject="images",
             expected="a common part of the mask covered by all of them",
             found=f"{covered.mean():.0%} of its voxels",
             remedy="Leave out the image that covers least",
@@ -234,14 +232,14 @@ def _check_values(values: dict[str, FloatArray], *, constant_ok: bool) -> None:
         bad = int((~np.isfinite(numbers)).sum())
         if bad:
             raise InputError(
-                f"image {name!r}",
+                subject=f"image {name!r}",
                 expected="finite intensities in the mask",
                 found=f"{bad} voxels with NaN or infinity",
                 remedy="Repair the image or take these voxels out of the mask",
             )
         if len(numbers) > 1 and not constant_ok and numbers.min() == numbers.max():
             raise InputError(
-                f"image {name!r}",
+                subject=f"image {name!r}",
                 expected="intensities that vary within the mask",
                 found=f"{numbers[0]:g} everywhere",
                 remedy="Leave the image out",

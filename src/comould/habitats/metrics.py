@@ -72,8 +72,8 @@ def interaction(labels: sitk.Image) -> pd.DataFrame:
 
     Notes
     -----
-    With face areas in place of counts the matrix does not change when flat voxels are cut finer (its off-diagonal), unlike
-    the counts of Wu et al., Radiology 2018, doi 10.1148/radiol.2018172462.
+    With face areas in place of counts the matrix does not change when flat voxels are cut finer (its off-diagonal),
+    unlike the counts of Wu et al., Radiology 2018, doi 10.1148/radiol.2018172462.
     """
     import pandas as pd
 
@@ -103,7 +103,7 @@ def _labels(labels: sitk.Image) -> tuple[npt.NDArray[np.integer], Grid]:
     grid = Grid.from_image(labels)
     array = sitk.GetArrayFromImage(labels)
     if not np.issubdtype(array.dtype, np.integer) or array.ndim != 3:
-        raise InputError("labels", expected="an integer label image", found=labels.GetPixelIDTypeAsString())
+        raise InputError(subject="labels", expected="an integer label image", found=labels.GetPixelIDTypeAsString())
     if not (array > 0).any():
-        raise InputError("labels", expected="labels above 0", found="none")
+        raise InputError(subject="labels", expected="labels above 0", found="none")
     return array, grid

@@ -1,11 +1,11 @@
-"""Neighbourhood: which voxels around a voxel enter its feature, and the voxel pairs a sliding kernel gains and loses."""
+"""Neighbourhood: which voxels around a voxel enter its feature, and what a sliding kernel gains and loses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,8 @@ class Neighbourhood:
         spacing_mm
             Voxel spacing along i, j, k.
         radius_mm, radius_voxels
-            Exactly one: a length (the kernel is isotropic in the patient, whatever the voxels), or a count of voxels (one
-            for all axes or one each for i, j, k).
+            Exactly one: a length (the kernel is isotropic in the patient, whatever the voxels), or a count of
+            voxels (one for all axes or one each for i, j, k).
         shape
             ``"ball"`` (ellipsoid of voxels) or ``"box"``.
         dimension
@@ -60,7 +60,7 @@ class Neighbourhood:
         reach = _reach(np.asarray(spacing_mm, dtype=np.float64), radius_mm, radius_voxels)
         if shape not in {"ball", "box"} or dimension not in {2, 3}:
             raise InputError(
-                "kernel", expected="shape 'ball' or 'box', dimension 2 or 3", found=f"{shape!r}, {dimension!r}"
+                subject="kernel", expected="shape 'ball' or 'box', dimension 2 or 3", found=f"{shape!r}, {dimension!r}"
             )
         if dimension == 2:
             reach[2] = 0.0
@@ -72,7 +72,7 @@ class Neighbourhood:
             grid = grid[((grid / scale) ** 2).sum(axis=1) <= 1.0 + 1e-9]
         if len(grid) < 2:
             raise InputError(
-                f"kernel radius {radius_mm if radius_mm is not None else radius_voxels}",
+                subject=f"kernel radius {radius_mm if radius_mm is not None else radius_voxels}",
                 expected="one that reaches a neighbouring voxel",
                 found=f"a spacing of {' × '.join(f'{s:g}' for s in spacing_mm)} mm",
                 remedy="Give a larger radius",
@@ -107,7 +107,7 @@ class Neighbourhood:
 
 
 def directions(dimension: int, distance: int = 1) -> IntArray:
-    """One of each pair of opposite directions, (k, j, i): 13 in 3-D, 4 in the i-j plane, times the Chebyshev distance."""
+    """Half of all directions (k, j, i), no two opposite: 13 in 3-D, 4 in the i-j plane, times ``distance``."""
     steps = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0) and (dimension == 3 or step[0] == 0)]
     return np.array(steps, dtype=np.int64) * distance
 
@@ -134,11 +134,13 @@ def _reach(
     """Radius along i, j, k in voxels."""
     if (radius_mm is None) == (radius_voxels is None):
         found = "neither" if radius_mm is None else "both"
-        raise InputError("kernel", expected="exactly one of radius_mm and radius_voxels", found=found)
-    given = radius_mm if radius_mm is not None else radius_voxels
+        raise InputError(subject="kernel", expected="exactly one of radius_mm and radius_voxels", found=found)
+    given: Any = radius_mm if radius_mm is not None else radius_voxels
     reach = (
         np.broadcast_to(np.asarray(given, dtype=np.float64), (3,)) if np.size(given) in {1, 3} else np.full(3, np.nan)
     )
     if not np.isfinite(reach).all() or reach.min() < 0 or reach.max() <= 0:
-        raise InputError("kernel radius", expected="a positive length or count (or three counts)", found=f"{given!r}")
+        raise InputError(
+            subject="kernel radius", expected="a positive length or count (or three counts)", found=f"{given!r}"
+        )
     return reach / spacing if radius_mm is not None else reach.copy()

@@ -37,8 +37,8 @@ def edge_distance(mask: sitk.Image) -> sitk.Image:
 
     Notes
     -----
-    The distance goes to the box of the voxel on the other side whose centre is nearest: exact along the image's axes and
-    within half a voxel elsewhere.
+    The distance goes to the box of the voxel on the other side whose centre is nearest: exact along the image's axes
+    and within half a voxel elsewhere.
     """
     inside_idx = mask_indices(mask)
     grid = Grid.from_image(mask)
@@ -79,7 +79,7 @@ def rim(mask: sitk.Image, *, width_mm: float, ring_mm: float = 0.0) -> sitk.Imag
 
     for name, value in (("width_mm", width_mm), ("ring_mm", ring_mm)):
         if not np.isfinite(value) or value < 0:
-            raise InputError(f"rim {name}", expected="a length of 0 mm or more", found=f"{value}")
+            raise InputError(subject=f"rim {name}", expected="a length of 0 mm or more", found=f"{value}")
     image = edge_distance(mask)
     distance = sitk.GetArrayViewFromImage(image)
     zones = np.zeros(distance.shape, dtype=np.uint8)
