@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 PANELS = {
     "slide": "Slide as scanned",
     "plane": "Imaging plane",
-    "before": "Laid on without registration",
+    "before": "Nothing done",
     "overlay": "Registered",
-    "checker": "Registered, checkerboard",
+    "checker": "Checkerboard",
 }
 LATTICE = 70
 """Points along each side of the lattice a slide is warped by."""
@@ -70,7 +70,7 @@ def section(
 
     Notes
     -----
-    "Without registration" lays the slide's centre on the centre of the specimen's outline in that plane, as scanned:
+    "Nothing done" lays the slide's centre on the centre of the specimen's outline in that plane, as scanned:
     its right along the plane's u, its down along v. It is a picture of doing nothing, not of a worst case.
     """
     scene = SectionScene.of(section, registration, plan, image, mask)
