@@ -33,6 +33,9 @@ def mould(
     image: Annotated[
         Path | None, typer.Option(help="The image it was drawn on: DICOM folder, NIfTI, NRRD, MHA.")
     ] = None,
+    series_uid: Annotated[
+        str | None, typer.Option("--series-uid", help="Which series, when the image folder holds several.")
+    ] = None,
     roi: Annotated[str | None, typer.Option(help="Structure or label, by name or number.")] = None,
     lesion: Annotated[str | None, typer.Option(help="largest, all, or N (1 = the largest), when several.")] = None,
     template: Annotated[
@@ -61,7 +64,7 @@ def mould(
         from comould.io.output import check_target
 
         check_target(out_dir, overwrite=overwrite)
-        volume = None if image is None else io.read_image(image)
+        volume = None if image is None else io.read_image(image, series_uid=series_uid)
         mask = io.read_segmentation(segmentation, image=volume, roi=parse_roi(roi))
         built = moulds.build(
             mask,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from comould.habitats import Habitats
     from comould.phantom import CutSection, Phantom
     from comould.register import ElastixWorker, SectionRegistration
-    from comould.space import SlicePlan
+    from comould.space import CutPlane, SlicePlan
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step under way and its fraction done, 0 to 1."""
@@ -138,7 +138,7 @@ def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, An
         fitted.write(folder / "habitats")
     with loop.step(home) as done:
         registrations = _register(loop, worker, specimen, built.plan, sections, done)
-        errors = _errors(sections, registrations, specimen)
+        errors = _errors(sections, registrations, specimen, built.plan)
         errors.to_csv(folder / "spot_errors.csv", index=False)
     with loop.step(test) as done:
         spots, table = _test(loop, sections, registrations, fitted, done)
@@ -187,30 +187,31 @@ def _register(
 ) -> list[SectionRegistration]:
     from comould import register
 
-    registrations = []
-    for number, cut in enumerate(sections, start=1):
-        registration = register.section(
-            cut.section,
-            plan=plan,
-            image=specimen.images["T2"],
-            mask=specimen.mask,
-            seed=loop.seed,
-            worker=worker,
-        )
-        register.map_spots(cut.spots, registration, force=True)
-        registrations.append(registration)
-        done(number / len(sections))
-    return registrations
+    by_id = register.sections(
+        [cut.section for cut in sections],
+        plan=plan,
+        image=specimen.images,
+        mask=specimen.mask,
+        seed=loop.seed,
+        workers=[worker],
+        progress=lambda _section, ready, total: done(ready / total),
+    )
+    for cut in sections:
+        register.map_spots(cut.spots, by_id[cut.section.id], force=True)
+    return list(by_id.values())
 
 
 def _errors(
-    sections: Sequence[CutSection], registrations: Sequence[SectionRegistration], specimen: Phantom
+    sections: Sequence[CutSection],
+    registrations: Sequence[SectionRegistration],
+    specimen: Phantom,
+    plan: SlicePlan,
 ) -> pd.DataFrame:
     """Distance of every spot from its true patient position, registered and with nothing done, in mm."""
     rows = []
     for cut, registration in zip(sections, registrations, strict=True):
         found = cut.spots.obsm["spatial_patient"]
-        nothing = _nothing_done(cut, registration, specimen)
+        nothing = _nothing_done(cut, plan[registration.plane_id], specimen)
         rows.append(
             pd.DataFrame(
                 {
@@ -224,11 +225,10 @@ def _errors(
     return pd.concat(rows, ignore_index=True)
 
 
-def _nothing_done(cut: CutSection, registration: SectionRegistration, specimen: Phantom) -> np.ndarray:
+def _nothing_done(cut: CutSection, plane: CutPlane, specimen: Phantom) -> np.ndarray:
     """Lay the section on its plane as it lies on the slide, centre on centre: the error without registration."""
     from comould.space import Grid
 
-    plane = registration.plane
     grid = Grid.from_image(specimen.mask)
     inside = np.argwhere(_array(specimen.mask) > 0)[:, ::-1]
     points = grid.patient_from_index(inside)
