@@ -158,7 +158,8 @@ def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: igno
     """Fill ``out[row : row + length]`` for every run (start, length, row).
 
     ``pairs`` = (first, second, bounds): ``first`` and ``second`` hold flat offsets of pairs; ``bounds[g]`` = (all from,
-    to, lost from, to, gained from, to) of group ``g``. One group is a merged matrix; several are averaged over those that hold a pair.
+    to, lost from, to, gained from, to) of group ``g``. One group is a merged matrix;
+    several are averaged over those that hold a pair.
     """
     first, second, bounds = pairs
     joint = np.zeros(n_levels * (n_levels + 1) // 2, dtype=np.int32)

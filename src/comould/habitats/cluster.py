@@ -143,16 +143,15 @@ class Habitats:
         InputError
             If the folder may not be written to.
         """
-        import SimpleITK as sitk
-
+        from comould.io.image import write_image
         from comould.io.output import atomic_directory, provenance, write_json
 
         folder = Path(folder)
         libraries = ("SimpleITK", "scikit-learn", "scipy", "numba", "pandas")
         made = provenance(inputs=inputs, parameters=self.parameters, seed=self.parameters["seed"], libraries=libraries)
         with atomic_directory(folder, overwrite=overwrite) as work:
-            sitk.WriteImage(self.labels, str(work / "habitats.nii.gz"))
-            sitk.WriteImage(self.probabilities, str(work / "probabilities.nii.gz"))
+            write_image(self.labels, work / "habitats.nii.gz")
+            write_image(self.probabilities, work / "probabilities.nii.gz")
             self.table.to_csv(work / "habitats.csv", index_label="habitat")
             self.selection.to_csv(work / "selection.csv", index=False)
             files = {
@@ -230,7 +229,9 @@ def fit(
     exceeds most that of a Gaussian cloud of the same covariance, which has no groups. Stability between halves of the
     tumour and BIC are told beside it; see :func:`comould.habitats.selection.curve`.
 
-    Probabilities say how well a voxel fits its habitat among the others; they do not say that habitats exist.
+    Probabilities say how well a voxel and its neighbours fit a habitat among the others; they do not say that habitats
+    exist, and as in every Markov random field they are too sure of themselves (on the phantom 0.96 on average, with
+    0.86 of the voxels right).
     """
     request = _request(n_habitats, method, radius_mm, seed, settings)
     plan = _plan(features, radius_mm, None, request.bins, None, {})
