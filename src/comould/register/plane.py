@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from scipy import ndimage
 
 from comould.errors import GeometryError, InputError, RegistrationError
 from comould.register.raster import Raster
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE = 240
 """Pixels along the longer side of the specimen's bounding box in a plane, at most."""
+
+
+LEAST_COVERED = 0.95
+"""Share of the specimen in a plane that a volume must cover."""
 
 
 def plane_raster(
@@ -74,6 +79,7 @@ def plane_raster(
     inside = cut(distance, -1e3) > 0
     if inside.sum() < 16:
         raise _missed(plane, offset_mm)
+    _check_covered(plane, volumes, (origin[0], origin[1], offset_mm), inside, spacing)
     channels = [_standard(cut(image, 0.0), inside, f"volume {name!r} at {plane.id}") for name, image in volumes.items()]
     return Raster(np.array(channels, dtype=np.float32), inside, spacing, (float(origin[0]), float(origin[1])))
 
@@ -98,16 +104,26 @@ def _distance_near(plane: CutPlane, mask: sitk.Image, offset_mm: float) -> tuple
         raise _missed(plane, offset_mm)
     corner = np.maximum(index[near].min(axis=0) - 3, 0)
     extent = np.minimum(index[near].max(axis=0) + 4, grid.size) - corner
-    part = sitk.RegionOfInterest(mask, extent.tolist(), corner.tolist()) > 0
-    padded = sitk.ConstantPad(part, [1, 1, 1], [1, 1, 1], 0) if _touches(corner, extent, grid.size) else part
-    distance = sitk.SignedMaurerDistanceMap(padded, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
+    low, high = corner.tolist(), (corner + extent).tolist()
+    part = np.pad(binary[low[2] : high[2], low[1] : high[1], low[0] : high[0]], 1)
+    distance = sitk.GetImageFromArray(_signed_distance(part, grid.spacing_mm).astype(np.float32))
+    distance.SetSpacing(grid.spacing_mm)
+    distance.SetDirection(grid.axes.ravel().tolist())
+    distance.SetOrigin(grid.patient_from_index([corner - 1])[0].tolist())
     bounds = uvn[near, :2]
     pad = 0.5 * max(grid.spacing_mm)
     return distance, bounds.min(axis=0) - pad, bounds.max(axis=0) + pad
 
 
-def _touches(corner: np.ndarray, extent: np.ndarray, size: tuple[int, int, int]) -> bool:
-    return bool((corner == 0).any() or (corner + extent == np.array(size)).any())
+def _signed_distance(inside: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """Distance to the nearest voxel centre of the other kind, positive inside: zero half-way between the two.
+
+    A distance to border voxels (as Maurer's filter gives) is zero on whole voxels of a thick slice: holes.
+    """
+    sampling = spacing_mm[::-1]
+    return np.asarray(
+        ndimage.distance_transform_edt(inside, sampling) - ndimage.distance_transform_edt(~inside, sampling)
+    )
 
 
 def _missed(plane: CutPlane, offset_mm: float) -> RegistrationError:
@@ -130,14 +146,29 @@ def _in_plane_spacing(plane: CutPlane, images: list[sitk.Image], extent_mm: np.n
     return max(finest / 1.5, float(extent_mm.max()) / LONGEST_SIDE)
 
 
+def _check_covered(
+    plane: CutPlane, volumes: Mapping[str, sitk.Image], corner: tuple[float, ...], inside: np.ndarray, spacing: float
+) -> None:
+    rows, columns = np.nonzero(inside)
+    points = np.column_stack([columns * spacing, rows * spacing, np.zeros(len(rows))]) + np.array(corner)
+    patient = plane.patient_from_plane.apply(points)
+    for name, image in volumes.items():
+        covered = float(Grid.from_image(image).contains(patient).mean())
+        if covered < LEAST_COVERED:
+            raise InputError(
+                subject=f"volume {name!r}",
+                expected=f"to cover the specimen at plane {plane.id}",
+                found=f"{covered:.0%} of it covered",
+                remedy="Are image, mask and plan of the same patient space?",
+            )
+
+
 def _standard(values: np.ndarray, inside: np.ndarray, subject: str) -> np.ndarray:
     tissue = values[inside].astype(np.float64)
     if not np.isfinite(values).all():
         raise GeometryError(subject=subject, expected="finite voxels", found="NaN or infinite ones")
     low, high = np.quantile(tissue, [0.005, 0.995])
     if not high > low:
-        raise InputError(
-            subject=subject, expected="a picture", found="one constant value", remedy="Does the volume cover the plane?"
-        )
+        raise InputError(subject=subject, expected="a picture", found="one constant value")
     clipped = np.clip(tissue, low, high)
     return np.asarray(np.where(inside, (np.clip(values, low, high) - clipped.mean()) / clipped.std(), 0.0))

@@ -65,7 +65,7 @@ class StageSettings:
     metric: str = "AdvancedMattesMutualInformation"
     holes_mm: tuple[tuple[float, float, float], ...] = ()
     gain: float = 0.002
-    dice_slack: float = 0.005
+    dice_slack: float = 0.01
 
 
 @dataclass(frozen=True)

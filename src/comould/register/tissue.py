@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from comould.errors import RegistrationError
 from comould.io.section import Section
-from comould.register.raster import BoolArray, Raster, block_mean
+from comould.register.raster import BoolArray, Raster, block_mean, smooth_inside
 
 WORKING_PIXELS = 700
 """Longest side, in pixels, at which the tissue is looked for."""
@@ -139,7 +139,7 @@ def section_raster(section: Section, spacing_mm: float) -> Raster:
 
 
 def _main_channels(density: npt.NDArray[np.float32], mask: BoolArray) -> npt.NDArray[np.float32]:
-    smooth = np.stack([ndimage.gaussian_filter(density[..., c], 1.0) for c in range(3)], axis=-1)
+    smooth = np.stack([smooth_inside(density[..., c], mask, 1.0) for c in range(3)], axis=-1)
     inside = smooth[mask].astype(np.float64)
     mean = inside.mean(axis=0)
     variance, axes = np.linalg.eigh(np.cov((inside - mean).T) + 1e-12 * np.eye(3))
