@@ -9,18 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comould.mould.assemble import Mould, build
-    from comould.mould.check import PrintReport, check
+    from comould.mould.assemble import build
     from comould.mould.lesion import select_lesion
+    from comould.mould.printability import PrintReport, check
+    from comould.mould.result import Mould
     from comould.mould.template import Parameters, Template, load_template, templates
 
 _MODULE_OF = {
-    "Mould": "assemble",
+    "Mould": "result",
     "Parameters": "template",
-    "PrintReport": "check",
+    "PrintReport": "printability",
     "Template": "template",
     "build": "assemble",
-    "check": "check",
+    "check": "printability",
     "load_template": "template",
     "select_lesion": "lesion",
     "templates": "template",
@@ -41,10 +42,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
-        value = getattr(import_module(f"comould.mould.{_MODULE_OF[name]}"), name)
-        # Importing the module ``check`` binds its name here: put the function back over it.
-        globals()[name] = value
-        return value
+        return getattr(import_module(f"comould.mould.{_MODULE_OF[name]}"), name)
     msg = f"module 'comould.mould' has no attribute {name!r}"
     raise AttributeError(msg)
 

@@ -86,7 +86,9 @@ class Rays:
         return np.sort(hits(local, (1, 1))[2])
 
 
-def _candidates(triangles: FloatArray, shape: tuple[int, int]) -> Iterator[tuple[FloatArray, tuple[IntArray, IntArray]]]:
+def _candidates(
+    triangles: FloatArray, shape: tuple[int, int]
+) -> Iterator[tuple[FloatArray, tuple[IntArray, IntArray]]]:
     """Pair triangles with the columns inside their bounding boxes, in chunks of bounded size."""
     nudge = np.array(_NUDGE)
     flat = triangles[:, :, :2] - nudge

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from comould._version import __version__
 from comould.errors import ComouldWarning, PrintabilityError
 from comould.mould import body, verify
 from comould.mould.body import Layout
-from comould.mould.check import measure
 from comould.mould.lesion import Lesion, check_fits_image, find_lesion
 from comould.mould.planes import View, plan_cuts, resolve_view
 from comould.mould.pose import Pose, choose_pose
+from comould.mould.printability import measure
+from comould.mould.result import Mould, Surface, as_mesh
 from comould.mould.surface import DistanceField, distance_field, grid_step
 from comould.mould.template import Parameters, Template, load_template
 from comould.space import FloatArray, Frame, SlicePlan, Transform, anatomical_letter
@@ -29,127 +28,8 @@ if TYPE_CHECKING:
     import trimesh
     from manifold3d import Manifold
 
-Surface = tuple[FloatArray, npt.NDArray[np.int64]]
-
-LIBRARIES = ("SimpleITK", "scipy", "scikit-image", "manifold3d", "trimesh", "pydantic")
-
 OBLIQUE_RATIO = 0.5
 """A wall's label gets a second letter when that direction's share is at least half the first one's."""
-
-
-@dataclass(frozen=True, eq=False)
-class Mould:
-    """A mould, its specimen and the cutting planes.
-
-    Parameters
-    ----------
-    bodies
-        Printable meshes by name, mould frame, mm.
-    specimen
-        The smooth surface the mould was made for, mould frame, mm.
-    plan
-        Cutting planes, patient LPS, mm.
-    mould_from_patient
-        Rigid, determinant +1.
-    template
-        Design and parameters used.
-    report
-        Volumes, pose, checks and warnings; JSON-able.
-    """
-
-    bodies: dict[str, trimesh.Trimesh]
-    specimen: trimesh.Trimesh
-    plan: SlicePlan
-    mould_from_patient: Transform
-    template: Template
-    report: dict[str, Any]
-
-    def summary(self) -> list[tuple[str, str]]:
-        """Name and value of what one wants to know first."""
-        volumes = self.report["volumes_ml"]
-        x, y, z = self.report["bounding_box_mm"]["size"]
-        spacings = self.plan.spacings_mm
-        apart = f", {spacings.min():.2f}" + (f" to {spacings.max():.2f}" if np.ptp(spacings) > 0.01 else "") + " mm apart"
-        passed = [check["passed"] for check in self.report["checks"]]
-        dice = next(check["measured"] for check in self.report["checks"] if check["name"] == verify.FIT)
-        return [
-            ("template", f"{self.template.name} ({self.template.design})"),
-            ("specimen", f"{volumes['specimen']:.1f} ml"),
-            ("cutting planes", f"{len(self.plan)}" + (apart if len(self.plan) > 1 else "")),
-            ("size", f"{x:.0f} × {y:.0f} × {z:.0f} mm"),
-            ("plastic", f"{volumes['plastic']:.0f} ml"),
-            ("faces up", self.report["letters"]["+z"]),
-            ("undercut", f"{volumes['undercut']:.1f} ml ({self.report['pose']['undercut_percent']:.0f} %)"),
-            ("slot length", f"{self.report['slots']['length_mm']:.0f} mm (the blade must be shorter)"),
-            ("fit", f"Dice {dice:.3f} against the segmentation"),
-            ("checks", f"{sum(passed)} of {len(passed)} passed"),
-        ]
-
-    def manifest(self, inputs: Mapping[str, str | Path] | None = None) -> dict[str, Any]:
-        """Everything about the mould as JSON-able data; inputs only as roles and SHA-256."""
-        from comould.io.output import plain, provenance
-
-        parameters = self.template.parameters.model_dump()
-        plan = self.plan.to_dict()
-        data = {
-            "format": "comould.mould",
-            "version": __version__,
-            "units": "mm",
-            "frame": str(Frame.MOULD),
-            "frames": {
-                "mould.stl, mould.3mf, specimen.stl": "mould (z up from the print bed, underside on z = 0)",
-                "planes, slice_plan": "patient LPS",
-            },
-            "mould_from_patient": self.mould_from_patient.matrix.tolist(),
-            "planes": plan["planes"],
-            "slice_plan": plan,
-            "template": self.template.name,
-            "design": self.template.design,
-            "parameters": parameters,
-            "parameter_sources": self.template.sources,
-            **self.report,
-            "provenance": provenance(inputs=inputs, parameters=parameters, libraries=LIBRARIES),
-            "intended_use": "Research use only; not a medical device.",
-        }
-        return dict(plain(data))
-
-    def write(
-        self, directory: str | Path, overwrite: bool = False, inputs: Mapping[str, str | Path] | None = None
-    ) -> Path:
-        """Write ``mould.stl``, ``mould.3mf``, ``specimen.stl`` and ``manifest.json``, or nothing at all.
-
-        Parameters
-        ----------
-        directory
-            New or empty folder.
-        overwrite
-            Replace a folder an earlier run wrote.
-        inputs
-            Role to path of what the mould was made from; only hashes are kept.
-
-        Returns
-        -------
-        Path
-            The folder.
-
-        Raises
-        ------
-        InputError
-            If the folder may not be used.
-        PrintabilityError
-            If a file read back is not the sound body that was written.
-        """
-        from comould.io.mesh import write_3mf, write_stl
-        from comould.io.output import atomic_directory, write_json
-
-        target = Path(directory)
-        with atomic_directory(target, overwrite=overwrite) as work:
-            for name, mesh in self.bodies.items():
-                _check_written(write_stl(mesh, work / f"{name}.stl"), mesh)
-            write_3mf(self.bodies, work / "mould.3mf")
-            write_stl(self.specimen, work / "specimen.stl")
-            write_json(work / "manifest.json", self.manifest(inputs))
-        return target
 
 
 def build(
@@ -233,7 +113,7 @@ def build(
     }
     return Mould(
         {"mould": mesh},
-        _trimesh(work.specimen),
+        as_mesh(work.specimen),
         plan,
         Transform.from_matrix(Frame.PATIENT, Frame.MOULD, work.mould_from_patient),
         chosen,
@@ -254,11 +134,10 @@ class _Work:
 
     @classmethod
     def start(cls, lesion: Lesion, pose: Pose, plan: SlicePlan, size: Parameters) -> _Work:
+        """Make the surfaces and lay out the block round them."""
         margin = size.clearance_mm + 2.0
         step = grid_step(lesion, margin + 0.5 * size.guide_mm)
-        field = distance_field(
-            lesion, pose.rotation, step_mm=step, margin_mm=margin, above_mm=size.guide_mm + 1.0
-        )
+        field = distance_field(lesion, pose.rotation, step_mm=step, margin_mm=margin, above_mm=size.guide_mm + 1.0)
         surface = field.mesh(0.0)
         near = field.exact_near(size.clearance_mm, surface) if size.clearance_mm else field
         swept = near.swept_up()
@@ -331,7 +210,7 @@ def _checked(
     ]
     if failed := [check for check in checks if not check.passed]:
         raise _refusal(failed)
-    return _trimesh((vertices, faces)), checks
+    return as_mesh((vertices, faces)), checks
 
 
 def _refusal(failed: list[verify.Check]) -> PrintabilityError:
@@ -340,7 +219,8 @@ def _refusal(failed: list[verify.Check]) -> PrintabilityError:
         subject="mould",
         expected="every check of the finished mesh to pass",
         found=f"{len(failed)} that did not: {found}",
-        remedy="Nothing was written. Check the segmentation for loose or very thin parts, or change the template",
+        remedy="Nothing was written. Check the segmentation for thin or loose parts; a fit cannot be confirmed on a "
+        "lesion of few voxels: draw it on a finer image",
     )
 
 
@@ -419,28 +299,6 @@ def _report(work: _Work, lesion: Lesion, pose: Pose, solid: Manifold, size: Para
         "surface_step_mm": work.field.step_mm,
         "scale": 1.0,
     }
-
-
-def _check_written(path: Path, mesh: trimesh.Trimesh) -> None:
-    from comould.io.mesh import read_mesh
-
-    back = read_mesh(path)
-    report = measure(np.asarray(back.vertices), np.asarray(back.faces))
-    apart = float(np.abs(np.asarray(back.bounds) - np.asarray(mesh.bounds)).max())
-    if not report.printable or report.bodies != 1 or len(back.faces) != len(mesh.faces) or apart > 1e-3:
-        raise PrintabilityError(
-            subject=f"{path.name} read back",
-            expected=f"one watertight body of {len(mesh.faces)} triangles",
-            found=f"{report.bodies} bodies, {len(back.faces)} triangles, {'; '.join(report.problems) or 'no open edge'}",
-        )
-
-
-def _trimesh(surface: Surface) -> trimesh.Trimesh:
-    import trimesh
-
-    mesh = trimesh.Trimesh(surface[0], surface[1], process=False)
-    mesh.units = "mm"
-    return mesh
 
 
 def _silent(_: str) -> None:

@@ -130,7 +130,7 @@ def block(layout: Layout, size: Parameters) -> Manifold:
 
 
 def _outline(layout: Layout, size: Parameters, wider: float) -> CrossSection:
-    """The block's outline from above, the key corner at low x and high y; ``wider`` all round for the foot."""
+    """Draw the block's outline from above, the key corner at low x and high y; ``wider`` all round for the foot."""
     from manifold3d import CrossSection
 
     (x0, y0), (x1, y1) = layout.low[:2] - wider, layout.high[:2] + wider
@@ -221,13 +221,15 @@ def _letters(layout: Layout, size: Parameters, letters: dict[str, str]) -> list[
             height = min(size.letter_mm, wall_height - 2 * _MARGIN_MM, 1.2 * across / len(text))
         stroke = max(size.stroke_mm, height / 8.0)
         parts.append(
-            marks.engraving(text, at=at, right=right, up=up, height_mm=height, stroke_mm=stroke, depth_mm=size.engrave_mm)
+            marks.engraving(
+                text, at=at, right=right, up=up, height_mm=height, stroke_mm=stroke, depth_mm=size.engrave_mm
+            )
         )
     return parts + _arrow(layout, size)
 
 
 def _arrow(layout: Layout, size: Parameters) -> list[Manifold]:
-    """An arrow on the front of the foot plate: the way the slice numbers run."""
+    """Put an arrow on the front of the foot plate: the way the slice numbers run."""
     height = min(size.flange_mm - 2.0, 8.0)
     if height < 3 * size.stroke_mm or size.base_mm < size.engrave_mm + 2.0:
         return []

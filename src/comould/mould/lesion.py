@@ -131,7 +131,7 @@ def find_lesion(mask: sitk.Image, lesion: str | int | None = None) -> Lesion:
             ComouldWarning,
             stacklevel=3,
         )
-    keep = _choose(real, sizes * grid.voxel_ml, lesion)
+    keep = _choose(real, sizes.astype(np.float64) * grid.voxel_ml, lesion)
     kept = np.zeros(count + 1, dtype=bool)
     kept[np.array(keep) + 1] = True
     return Lesion(kept[labels], grid, len(keep), specks)

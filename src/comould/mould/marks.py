@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ _CAP, _WIDTH = 6.0, 4.0
 
 
 def _arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float) -> Stroke:
-    count = max(3, int(abs(stop - start) / 22.5) + 1)
+    count = max(3, round(abs(stop - start) / 15.0) + 1)
     angles = np.radians(np.linspace(start, stop, count))
     return tuple((float(cx + rx * np.cos(a)), float(cy + ry * np.sin(a))) for a in angles)
 
@@ -30,9 +31,9 @@ GLYPHS: dict[str, tuple[Stroke, ...]] = {
     "0": (_arc(2, 3, 2, 3, 0, 360),),
     "1": (((0.7, 4.7), (2.2, 6), (2.2, 0)), ((0.8, 0), (3.6, 0))),
     "2": ((*_arc(2, 4.1, 2, 1.9, 165, -30), (0, 0), (4, 0)),),
-    "3": (_arc(1.8, 4.55, 1.9, 1.45, 150, -90), _arc(1.8, 1.55, 2.2, 1.55, 90, -150)),
+    "3": (_arc(1.9, 4.55, 1.8, 1.45, 150, -90), _arc(2, 1.55, 2, 1.55, 90, -150)),
     "4": (((3, 0), (3, 6), (0, 2), (4, 2)),),
-    "5": (((3.6, 6), (0.6, 6), (0.35, 3.3), *_arc(1.8, 1.95, 2.2, 1.95, 130, -150)),),
+    "5": (((3.6, 6), (0.6, 6), (0.35, 3.3), *_arc(1.9, 1.95, 2.1, 1.95, 130, -150)),),
     "6": _SIX,
     "7": (((0, 6), (4, 6), (1.4, 0)),),
     "8": (_arc(2, 4.55, 1.7, 1.45, 0, 360), _arc(2, 1.55, 2, 1.55, 0, 360)),
@@ -89,7 +90,7 @@ def section(lines: Iterable[FloatArray], stroke_mm: float) -> CrossSection:
     capsules = [
         CrossSection.batch_hull([dot.translate(tuple(a)), dot.translate(tuple(b))])
         for line in lines
-        for a, b in zip(line, line[1:], strict=False)
+        for a, b in pairwise(line)
     ]
     return CrossSection.batch_boolean(capsules, OpType.Add)
 

@@ -198,7 +198,7 @@ def _count(low: float, high: float, spacing: float, end: float) -> int:
 
 
 def _centred(low: float, high: float, spacing: float, count: int) -> FloatArray:
-    return 0.5 * (low + high) + spacing * (np.arange(count) - 0.5 * (count - 1))
+    return np.asarray(0.5 * (low + high) + spacing * (np.arange(count) - 0.5 * (count - 1)), dtype=np.float64)
 
 
 def _snapped(low: float, high: float, view: View, grid: Grid, rules: tuple[float, float, float]) -> FloatArray:
@@ -207,16 +207,15 @@ def _snapped(low: float, high: float, view: View, grid: Grid, rules: tuple[float
     axis = view.axis if view.axis is not None else 2
     step = grid.spacing_mm[axis]
     phase = float(np.asarray(grid.origin_mm) @ view.normal)
-    per = max(1, round(spacing / step))
-    uniform = abs(per * step - spacing) <= UNIFORM_TOLERANCE * spacing and per * step >= least_gap - 1e-9
+    per = max(1, round(spacing / step), int(np.ceil(least_gap / step - 1e-9)))
+    # Snapped one by one, neighbours may lie as close as the whole slices in a spacing: unless ribs get too thin.
+    too_close = max(1, int(spacing / step + 1e-9)) * step < least_gap - 1e-9
+    uniform = abs(per * step - spacing) <= UNIFORM_TOLERANCE * spacing or too_close
     apart = per * step if uniform else spacing
     # Snapping moves planes by up to half a slice: with one plane fewer the end slabs are thick enough again.
     for count in range(_count(low, high, apart, end), 0, -1):
         at = _centred(low, high, apart, count)
-        if uniform:
-            at = _on_slices(at[:1], step, phase) + apart * np.arange(count)
-        else:
-            at = _thin(_on_slices(at, step, phase), least_gap)
+        at = _on_slices(at[:1], step, phase) + apart * np.arange(count) if uniform else _on_slices(at, step, phase)
         if min(at[0] - low, high - at[-1]) >= end - 1e-6:
             break
     if len(at) > 1 and not (uniform and abs(apart - spacing) <= 0.005 * spacing):
@@ -233,14 +232,6 @@ def _snapped(low: float, high: float, view: View, grid: Grid, rules: tuple[float
 def _on_slices(at: FloatArray, step: float, phase: float) -> FloatArray:
     # Halves go down, so that a plane midway between two slices does not depend on rounding noise.
     return np.unique(np.ceil((at - phase) / step - 0.5 - 1e-6)) * step + phase
-
-
-def _thin(at: FloatArray, least_gap: float) -> FloatArray:
-    kept = [at[0]]
-    for position in at[1:]:
-        if position - kept[-1] >= least_gap - 1e-9:
-            kept.append(position)
-    return np.array(kept)
 
 
 def check_direction(view: View, direction: FloatArray, subject: str) -> FloatArray:

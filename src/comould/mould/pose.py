@@ -115,13 +115,15 @@ def _fixed_angle(view: View, up: str | float | None) -> float | None:
         angle = np.nan
     if not np.isfinite(angle):
         raise InputError(
-            subject=f"up={up!r}", expected=f"auto, an angle in degrees, or one of {', '.join(DIRECTIONS)}", found="neither"
+            subject=f"up={up!r}",
+            expected=f"auto, an angle in degrees, or one of {', '.join(DIRECTIONS)}",
+            found="neither",
         )
     return angle % 360.0
 
 
 def _coarse_field(lesion: Lesion, view: View) -> DistanceField:
-    """A coarse distance field along normal, y and z of insertion angle 0."""
+    """Make a coarse distance field along normal, y and z of insertion angle 0."""
     z = up_direction(view, 0.0)
     step = float(np.clip((lesion.volume_ml * 1000.0) ** (1 / 3) / 25.0, 0.2, 4.0))
     rotation = np.array([view.normal, np.cross(z, view.normal), z])

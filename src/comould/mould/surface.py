@@ -79,13 +79,18 @@ class DistanceField:
 
         vertices, faces = surface
         normals = _vertex_normals(vertices, faces)
-        z, y, x = np.nonzero(np.abs(self.values - np.float32(level_mm)) < 2.0 * self.step_mm)
+        coarse = self.values
+        if level_mm > 1.5 * self.step_mm:
+            # To first order is not near enough any more: count voxels outwards.
+            away = ndi.distance_transform_edt(coarse > 0, sampling=self.step_mm).astype(np.float32)
+            coarse = np.where(coarse > 0, np.maximum(away - np.float32(0.5 * self.step_mm), 1e-3), coarse)
+        z, y, x = np.nonzero(np.abs(coarse - np.float32(level_mm)) < 2.0 * self.step_mm)
         points = np.column_stack([x, y, z]) * self.step_mm + self.origin_mm
         distance, nearest = cKDTree(vertices).query(points, workers=-1)
         # The nearest vertex is not the nearest point of the surface: take off the sideways part within one facet.
         along = np.einsum("ij,ij->i", points - vertices[nearest], normals[nearest])
         sideways = np.minimum(distance**2 - along**2, (0.4 * self.step_mm) ** 2)
-        values = self.values.copy()
+        values = coarse.copy()
         values[z, y, x] = np.copysign(np.sqrt(np.maximum(distance**2 - sideways, 0.0)), values[z, y, x])
         return DistanceField(values, self.origin_mm, self.step_mm)
 
@@ -103,10 +108,7 @@ def _vertex_normals(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> Float
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     sums = np.column_stack(
-        [
-            np.bincount(faces.ravel(), np.repeat(normal[:, axis], 3), minlength=len(vertices))
-            for axis in range(3)
-        ]
+        [np.bincount(faces.ravel(), np.repeat(normal[:, axis], 3), minlength=len(vertices)) for axis in range(3)]
     )
     return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
@@ -150,13 +152,15 @@ def distance_field(
     native = np.moveaxis(native, 0, 2 - axis)
     scale = np.eye(4)
     scale[axis, axis] = 1.0 / refine
-    values, origin = _resample(native, patient_from_index @ scale, mask, rotation, (step_mm, margin_mm, above_mm, refine, axis))
+    values, origin = _resample(
+        native, patient_from_index @ scale, mask, rotation, (step_mm, margin_mm, above_mm, refine, axis)
+    )
     field = DistanceField(_as_distance(values, step_mm), origin, step_mm)
     return _keep_volume(field, lesion.volume_ml)
 
 
 def _slice_axis(lesion: Lesion, rotation: FloatArray) -> int:
-    """The thickest image axis; among equals the one nearest the cut normal, so storage order does not matter."""
+    """Find the thickest image axis; among equals the one nearest the cut normal, so storage order does not matter."""
     spacing = np.array(lesion.grid.spacing_mm)
     thick = spacing >= 0.99 * spacing.max()
     return int(np.argmax(np.where(thick, np.abs(rotation[0] @ lesion.grid.axes), -1.0)))
@@ -166,13 +170,13 @@ def _native_field(mask: BoolArray, pixel: FloatArray, step: float) -> tuple[Fiel
     """Distance per slice, domes beyond the ends, then cubic interpolation to about cubic voxels."""
     slices = [_outline_distance(part, pixel) if part.any() else None for part in mask]
     areas = mask.sum(axis=(1, 2)).astype(np.float64)
-    full = np.stack([part if part is not None else np.zeros(mask.shape[1:]) for part in slices])
-    for n in np.flatnonzero(areas == 0):
-        below = int(n) - 1 if n > 0 and areas[n - 1] > 0 else None
-        above = int(n) + 1 if n + 1 < len(areas) and areas[n + 1] > 0 else None
-        domes = [_dome(full[k], _trend(areas, k, k - int(n))) for k in (below, above) if k is not None]
-        if domes:
-            full[n] = np.minimum.reduce(domes)
+    full = np.stack([part if part is not None else np.full(mask.shape[1:], np.inf) for part in slices])
+    outlines = full.copy()
+    for n in range(len(mask)):
+        for k in (n - 1, n + 1):
+            if 0 <= k < len(mask) and areas[k] > 0:
+                height = _trend(areas, k, k - n) if areas[n] == 0 else 0.5
+                full[n] = np.minimum(full[n], _dome(outlines[k], mask[k] & ~mask[n], height))
     known = np.array([n for n in range(len(areas)) if areas[max(n - 1, 0) : n + 2].any()])
     for n in np.setdiff1d(np.arange(len(areas)), known):
         nearest = known[np.argmin(np.abs(known - n))]
@@ -211,12 +215,28 @@ def _trend(areas: FloatArray, last: int, inwards: int) -> float:
     return float(np.clip(ends, 0.15, 0.8)) if ends <= 1.0 else 0.5
 
 
-def _dome(distance: FloatArray, height: float) -> FloatArray:
-    """Give the empty slice values whose zero with the last full slice is a dome ``height`` slices high."""
+def _dome(distance: FloatArray, ends: BoolArray, height: float) -> FloatArray:
+    """Bound the next slice's values above parts of this one that end in between.
+
+    Parameters
+    ----------
+    distance
+        Signed distance within this slice.
+    ends
+        Pixels inside here and outside there. Where the outline only moves, its distances are below the bound; where a
+        limb ends, the other slice's outline is far away and says nothing about how high the limb reaches.
+    height
+        How far the end reaches, in slices: the zero between both slices is a dome that high.
+    """
+    if not ends.any():
+        return np.full(distance.shape, np.inf)
     depth = -distance
-    deepest = max(float(depth.max()), 1e-3)
-    inside = deepest**2 / (height * (2 * deepest - np.clip(depth, None, deepest)))
-    return np.maximum(inside - depth, 1e-3)
+    label, count = ndi.label(ends, structure=np.ones((3, 3)))
+    deepest = np.maximum(ndi.maximum(depth, label, np.arange(count + 1)), 1e-3)
+    nearest = ndi.distance_transform_edt(~ends, return_distances=False, return_indices=True)
+    half_width = deepest[label[tuple(nearest)]]
+    depth = np.minimum(depth, half_width)
+    return np.maximum(half_width**2 / (height * (2 * half_width - depth)) - depth, 1e-3)
 
 
 def _upsample(values: Field, refine: int) -> Field:
@@ -241,7 +261,11 @@ def _upsample(values: Field, refine: int) -> Field:
 
 
 def _resample(
-    native: Field, patient_from_native: FloatArray, mask: BoolArray, rotation: FloatArray, sizes: tuple[float, float, float, int, int]
+    native: Field,
+    patient_from_native: FloatArray,
+    mask: BoolArray,
+    rotation: FloatArray,
+    sizes: tuple[float, float, float, int, int],
 ) -> tuple[Field, FloatArray]:
     """Bring the native field onto the mould's axes; returns values ``(z, y, x)`` and their origin."""
     step, margin, above, refine, axis = sizes

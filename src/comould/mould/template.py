@@ -29,7 +29,9 @@ class Parameters(BaseModel):
     min_rib_mm: float = Field(1.5, ge=0.8, le=20.0, description="Thinnest wall allowed between two slots")
     min_end_slab_mm: float = Field(2.0, ge=0.0, le=20.0, description="Thinnest tissue beyond the first and last plane")
     flange_mm: float = Field(6.0, ge=0.0, le=40.0, description="Width of the foot plate round the block")
-    key_mm: float = Field(8.0, ge=5.0, le=30.0, description="Leg of the one corner cut off, so that the mould has one way round")
+    key_mm: float = Field(
+        8.0, ge=5.0, le=30.0, description="Leg of the one corner cut off, so that the mould has one way round"
+    )
     chamfer_mm: float = Field(1.5, ge=0.3, le=4.0, description="Chamfer of the other vertical edges")
     digit_mm: float = Field(5.0, ge=4.0, le=20.0, description="Height of the engraved slice numbers")
     letter_mm: float = Field(10.0, ge=5.0, le=30.0, description="Largest height of the engraved anatomical letters")
@@ -59,8 +61,8 @@ class Template(BaseModel):
     name: str
     title: str = ""
     design: Literal["open_block"] = "open_block"
-    parameters: Parameters = Parameters()
-    sources: dict[str, str] = {}
+    parameters: Parameters = Field(default_factory=lambda: Parameters.model_validate({}))
+    sources: dict[str, str] = Field(default_factory=dict)
 
     @property
     def spacing_mm(self) -> float:
@@ -80,7 +82,12 @@ class Template(BaseModel):
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Every parameter as (key, value, meaning, source), for a table."""
         return [
-            (key, f"{getattr(self.parameters, key):g}", field.description or "", self.sources.get(key, "comould default"))
+            (
+                key,
+                f"{getattr(self.parameters, key):g}",
+                field.description or "",
+                self.sources.get(key, "comould default"),
+            )
             for key, field in Parameters.model_fields.items()
         ]
 
@@ -158,7 +165,9 @@ def _read(path: Path) -> Template:
         raise InputError(subject=subject, expected="keys and values", found=type(data).__name__)
     unknown = sorted(set(map(str, data)) - {"name", "title", "design", "parameters"})
     if unknown:
-        raise InputError.collect(subject=subject, problems=[_unknown(key, ("name", "title", "design", "parameters")) for key in unknown])
+        raise InputError.collect(
+            subject=subject, problems=[_unknown(key, ("name", "title", "design", "parameters")) for key in unknown]
+        )
     given = data.get("parameters") or {}
     if not isinstance(given, dict):
         raise InputError(subject=subject, expected="parameters as keys and values", found=type(given).__name__)
@@ -187,7 +196,9 @@ def _parameters(subject: str, values: dict[str, Any]) -> Parameters:
     known = tuple(Parameters.model_fields)
     if unknown := [key for key in values if key not in known]:
         raise InputError.collect(
-            subject=subject, problems=[_unknown(key, known) for key in unknown], remedy=f"Known keys: {', '.join(known)}"
+            subject=subject,
+            problems=[_unknown(key, known) for key in unknown],
+            remedy=f"Known keys: {', '.join(known)}",
         )
     try:
         return Parameters.model_validate(values)

@@ -1,12 +1,13 @@
 """Does the finished mould fit: measured on its triangles, in the patient's own voxels.
 
-Nothing here uses the distance field the mould was made from: the final mesh is brought back to the patient, rays through
-the image's voxel columns say what is solid, and the segmentation's voxels say what should be free.
+Nothing here uses the distance field the mould was made from: the final mesh is brought back to the patient, rays
+through the image's voxel columns say what is solid, and the segmentation's voxels say what should be free.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,12 @@ def lift_check(mould: FloatArray, specimen: FloatArray, pitch_mm: float = 0.6) -
 
 
 def fit_checks(
-    triangles: FloatArray, lesion: Lesion, mould_from_patient: FloatArray, layout: Layout, plan: SlicePlan, size: Parameters
+    triangles: FloatArray,
+    lesion: Lesion,
+    mould_from_patient: FloatArray,
+    layout: Layout,
+    plan: SlicePlan,
+    size: Parameters,
 ) -> list[Check]:
     """Compare the mould's free space with the segmentation, voxel by voxel of the patient's grid.
 
@@ -151,6 +157,7 @@ class _Voxels:
 
     @classmethod
     def around(cls, lesion: Lesion, mould_from_patient: FloatArray, layout: Layout) -> _Voxels:
+        """Take in the mask, and the way up from any of its voxels to the mould's top."""
         spacing = np.array(lesion.grid.spacing_mm)
         up = mould_from_patient[2, :3] @ lesion.grid.axes
         room = layout.high[2] - layout.tissue_low[2]
@@ -179,7 +186,7 @@ class _Voxels:
 
         Counting whole voxels cannot tell 0.4 mm on a 1 mm grid. Blurring the mask gives, beside a flat boundary, the
         Gaussian integral of the distance to it; inverted, that is the distance. Thick slices are filled in between
-        first, and what is farther off is measured to voxels' boxes.
+        first.
         """
         reach = np.ceil(distance_mm / self.spacing[::-1]).astype(int) + 4
         box = tuple(
@@ -217,7 +224,7 @@ class _Voxels:
         return within
 
     def mirrored(self, wanted: BoolArray, axis: int) -> BoolArray:
-        """The wanted space reflected in the mould's x or y about its own middle, looked up in the same voxels."""
+        """Reflect the wanted space in the mould's x or y about its own middle, looked up in the same voxels."""
         marked = self.position[axis][wanted]
         middle = 0.5 * (float(marked.min()) + float(marked.max()))
         # A shift by 2·(middle − position) along one mould axis, in index units.
@@ -255,19 +262,13 @@ def _near(mask: BoolArray, spacing_mm: FloatArray, distance_mm: float) -> BoolAr
     slope = np.stack([part / h for part, h in zip(np.gradient(share), spacing[::-1], strict=True)])
     steepness = np.linalg.norm(slope, axis=0) + 1e-12
     width = _BLUR_VOXELS * np.linalg.norm(slope / steepness * spacing[::-1].reshape(3, 1, 1, 1), axis=0)
-    near = (share > 0.01) & (width * ndtri(1.0 - np.clip(share, 0.01, 0.99)) <= distance_mm)
-    near = np.moveaxis(np.moveaxis(near, 2 - thick, 0)[::fill], 0, 2 - thick)
-    if distance_mm <= float(spacing.min()):
-        return np.asarray(near)
-    nearest = ndi.distance_transform_edt(
-        ~mask, sampling=spacing_mm[::-1], return_distances=False, return_indices=True
-    )
-    here = np.indices(mask.shape, sparse=True)
-    square = np.zeros(mask.shape)
-    for axis in range(3):
-        step = spacing_mm[2 - axis]
-        square += np.clip(np.abs(nearest[axis] - here[axis]) * step - 0.5 * step, 0.0, None) ** 2
-    return np.asarray(near | (square <= distance_mm**2))
+    away = width * ndtri(1.0 - np.clip(share, 0.01, 0.99))
+    near = (share > 0.01) & (away <= distance_mm)
+    if distance_mm > float(spacing.min()):
+        # Beyond the blur's reach: to the nearest voxel inside, less what that one lies below the surface.
+        distance, nearest = ndi.distance_transform_edt(share < 0.5, sampling=spacing[::-1], return_indices=True)
+        near |= distance + away[tuple(nearest)] <= distance_mm
+    return np.moveaxis(np.moveaxis(near, 2 - thick, 0)[::fill], 0, 2 - thick)
 
 
 def _filled(mask: BoolArray, pixel: FloatArray, fill: int) -> BoolArray:
@@ -275,10 +276,12 @@ def _filled(mask: BoolArray, pixel: FloatArray, fill: int) -> BoolArray:
     if fill == 1:
         return mask
     layers = []
-    for lower, upper in zip(mask, mask[1:], strict=False):
+    for lower, upper in pairwise(mask):
         shares = np.arange(fill) / fill
         if lower.any() and upper.any():
-            depths = [ndi.distance_transform_edt(m, pixel) - ndi.distance_transform_edt(~m, pixel) for m in (lower, upper)]
+            depths = [
+                ndi.distance_transform_edt(m, pixel) - ndi.distance_transform_edt(~m, pixel) for m in (lower, upper)
+            ]
             layers += [(1 - t) * depths[0] + t * depths[1] > 0 for t in shares]
         else:
             layers += [lower if t < 0.5 else upper for t in shares]
@@ -300,6 +303,7 @@ def _free_space(
     shape = tuple(voxels.mask.shape[2 - a] for a in order)
 
     def free_at(shift_mm: float) -> BoolArray:
+        """Tell what is not solid at the voxel centres moved along the normal."""
         # Moving the mould back is moving the points on.
         index = (triangles - np.array([shift_mm, 0.0, 0.0])) @ index_from_mould[:3, :3].T + index_from_mould[:3, 3]
         solid = _cast.inside(index[:, :, order], (shape[0], shape[1], shape[2]))

@@ -212,6 +212,7 @@ class _Edges:
 
     @classmethod
     def of(cls, faces: IntArray, n_vertices: int) -> _Edges:
+        """Sort the directed edges of faces ``(m, 3)`` and pair those that join the same corners."""
         start = faces.ravel()
         stop = faces[:, [1, 2, 0]].ravel()
         key = np.minimum(start, stop) * n_vertices + np.maximum(start, stop)
@@ -223,12 +224,10 @@ class _Edges:
         two = at[users == 2]
         pairs = np.column_stack([order[two], order[two + 1]])
         same_way = start[pairs[:, 0]] == start[pairs[:, 1]]
-        return cls(
-            len(start), int((users == 1).sum()), int(same_way.sum()), int((users > 2).sum()), pairs
-        )
+        return cls(len(start), int((users == 1).sum()), int(same_way.sum()), int((users > 2).sum()), pairs)
 
     def parts(self, n_faces: int) -> tuple[int, IntArray]:
-        """Number surfaces joined over edges; returns the count and a label per face."""
+        """Label the surfaces joined over edges: their count, and a label per face."""
         return _components(self.pairs // 3, n_faces)
 
     def touching(self, faces: IntArray) -> int:
