@@ -179,36 +179,46 @@ class _Voxels:
 
     def wanted(self, clearance_mm: float) -> BoolArray:
         """Voxels that should be free: the mask, its clearance, and all that lies above either."""
-        return self._swept(self.mask | self._within(clearance_mm) if clearance_mm > 0 else self.mask)
-
-    def _within(self, distance_mm: float) -> BoolArray:
-        """Voxels whose centre lies within a distance of the mask, to a fraction of a voxel.
-
-        Counting whole voxels cannot tell 0.4 mm on a 1 mm grid. Blurring the mask gives, beside a flat boundary, the
-        Gaussian integral of the distance to it; inverted, that is the distance. Thick slices are filled in between
-        first.
-        """
-        reach = np.ceil(distance_mm / self.spacing[::-1]).astype(int) + 4
+        thick = int(np.argmax(self.spacing))
+        fill = max(1, round(float(self.spacing[thick] / self.spacing.min())))
+        per = np.ones(3, dtype=int)
+        per[thick] = fill
+        spacing = self.spacing / per
+        reach = np.ceil(clearance_mm / self.spacing[::-1]).astype(int) + 4
         box = tuple(
             slice(max(part.start - int(n), 0), part.stop + int(n))
             for part, n in zip(ndi.find_objects(self.mask.astype(np.uint8))[0], reach, strict=True)
         )
-        result = np.zeros_like(self.mask)
-        result[box] = _near(self.mask[box], self.spacing, distance_mm)
-        return result
+        layers = _filled(np.moveaxis(self.mask[box], 2 - thick, 0), np.delete(spacing, thick)[::-1], fill)
+        solid = np.moveaxis(layers, 0, 2 - thick)
+        near = np.zeros((np.array(self.mask.shape) - 1) * per[::-1] + 1, dtype=bool)
+        inner = tuple(
+            slice(part.start * n, part.start * n + size)
+            for part, n, size in zip(box, per[::-1], solid.shape, strict=True)
+        )
+        near[inner] = solid | _within(solid, spacing, clearance_mm) if clearance_mm > 0 else solid
+        return self._swept(near, per)
 
-    def _swept(self, near: BoolArray) -> BoolArray:
-        """Everything above a marked voxel, by looking straight down in steps of half a voxel."""
-        step = 0.5 * float(np.min(self.spacing / np.maximum(np.abs(self.up), 1e-9)))
+    def _swept(self, near: BoolArray, per: npt.NDArray[np.intp]) -> BoolArray:
+        """Tell which voxels lie above a marked one, by looking straight down in steps of half a voxel.
+
+        ``near`` has ``per`` layers for each voxel along i, j, k: the view goes through those, or thick slices would
+        cast steps of shadow.
+        """
+        spacing = self.spacing / per
+        step = 0.5 * float(np.min(spacing / np.maximum(np.abs(self.up), 1e-9)))
         reach = float(np.ptp(self.position[2]))
-        down = np.rint(-np.outer(np.arange(0.0, reach + step, step), self.up / self.spacing)).astype(int)
-        total = near.copy()
+        down = np.rint(-np.outer(np.arange(0.0, reach + step, step), self.up / spacing)).astype(int)
+        total = np.zeros(self.mask.shape, dtype=bool)
         for shift in np.unique(down, axis=0)[:, ::-1]:
             source, target = [], []
-            for offset, n in zip(shift, near.shape, strict=True):
-                source.append(slice(max(offset, 0), min(n + offset, n)))
-                target.append(slice(max(-offset, 0), min(n - offset, n)))
-            if all(part.start < part.stop for part in source):
+            for offset, n, many in zip(shift, near.shape, per[::-1], strict=True):
+                first, last = -(min(offset, 0) // many), min(n - 1 - offset, n - 1) // many
+                source.append(slice(first * many + offset, last * many + offset + 1, many))
+                target.append(slice(first, last + 1))
+                if last < first:
+                    break
+            else:
                 total[tuple(target)] |= near[tuple(source)]
         return total
 
@@ -251,13 +261,12 @@ class _Voxels:
         return np.asarray(slope / self.spacing**2)
 
 
-def _near(mask: BoolArray, spacing_mm: FloatArray, distance_mm: float) -> BoolArray:
-    thick = int(np.argmax(spacing_mm))
-    fill = max(1, round(float(spacing_mm[thick] / spacing_mm.min())))
-    spacing = spacing_mm.copy()
-    spacing[thick] /= fill
-    layers = _filled(np.moveaxis(mask, 2 - thick, 0), np.delete(spacing, thick)[::-1], fill)
-    solid = np.moveaxis(layers, 0, 2 - thick)
+def _within(solid: BoolArray, spacing: FloatArray, distance_mm: float) -> BoolArray:
+    """Tell which voxel centres lie within a distance of a solid, to a fraction of a voxel.
+
+    Counting whole voxels cannot tell 0.4 mm on a 1 mm grid. Blurring the solid gives, beside a flat boundary, the
+    Gaussian integral of the distance to it; inverted, that is the distance.
+    """
     share = ndi.gaussian_filter(solid.astype(np.float32), _BLUR_VOXELS)
     slope = np.stack([part / h for part, h in zip(np.gradient(share), spacing[::-1], strict=True)])
     steepness = np.linalg.norm(slope, axis=0) + 1e-12
@@ -268,7 +277,7 @@ def _near(mask: BoolArray, spacing_mm: FloatArray, distance_mm: float) -> BoolAr
         # Beyond the blur's reach: to the nearest voxel inside, less what that one lies below the surface.
         distance, nearest = ndi.distance_transform_edt(share < 0.5, sampling=spacing[::-1], return_indices=True)
         near |= distance + away[tuple(nearest)] <= distance_mm
-    return np.moveaxis(np.moveaxis(near, 2 - thick, 0)[::fill], 0, 2 - thick)
+    return np.asarray(near)
 
 
 def _filled(mask: BoolArray, pixel: FloatArray, fill: int) -> BoolArray:
