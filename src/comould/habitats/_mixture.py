@@ -17,6 +17,7 @@ from comould.space import FloatArray
 
 RIDGE = 1e-3
 """Added to every variance of the scaled features: no component may shrink onto one grey level."""
+_BULK = 6.0
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -40,7 +41,7 @@ class MixtureSettings:
 
     weight: float
     outlier_fraction: float = 0.05
-    iterations: int = 40
+    iterations: int = 20
     tolerance: float = 1e-3
     spherical: bool = False
 
@@ -70,18 +71,15 @@ def fit_mixture(
     floor = _floor(data, settings.outlier_fraction)
     means = np.stack([np.median(data[labels == c], axis=0) for c in range(k)])
     covariances = _covariances(np.clip(data, -4.0, 4.0), np.eye(k)[labels], means, pooled=settings.spherical)
-    prior = np.zeros((len(data), k))
-    probabilities = np.full((len(data), k), 1.0 / k)
+    probabilities = np.eye(k)[labels]
     for iteration in range(1, settings.iterations + 1):
         density = log_density(data, means, covariances)
         floored = np.logaddexp(density, floor)
-        updated = _softmax(floored + settings.weight * prior)
+        updated = _softmax(floored + _prior(probabilities, neighbours, settings.weight))
         change = float(np.abs(updated - probabilities).mean())
         probabilities = updated
         if change < settings.tolerance or iteration == settings.iterations:
             break
-        if neighbours is not None:
-            prior = np.stack([neighbours(probabilities[:, c]) for c in range(k)], axis=1)
         if not settings.spherical:
             weights = probabilities * np.exp(density - floored) + 1e-12
             means = (weights.T @ data) / weights.sum(axis=0)[:, None]
@@ -89,6 +87,13 @@ def fit_mixture(
     shares = np.maximum(probabilities.mean(axis=0), 1e-12)
     joint = np.logaddexp.reduce(density + np.log(shares), axis=1)
     return Mixture(means, covariances, probabilities, np.logaddexp(joint, floor), iteration)
+
+
+def _prior(probabilities: FloatArray, neighbours: Smoother | None, weight: float) -> FloatArray:
+    """Log prior ``(n, k)``: the neighbours' vote, or without neighbours each component's share ``(k,)``."""
+    if neighbours is None:
+        return np.log(np.maximum(probabilities.mean(axis=0), 1e-12))
+    return weight * np.stack([neighbours(column) for column in probabilities.T], axis=1)
 
 
 def log_density(data: FloatArray, means: FloatArray, covariances: FloatArray) -> FloatArray:
@@ -104,7 +109,7 @@ def log_density(data: FloatArray, means: FloatArray, covariances: FloatArray) ->
 
 def _floor(data: FloatArray, fraction: float) -> float:
     """Log density of a uniform distribution over the bulk of the data, times the outliers' share."""
-    low, high = np.percentile(data, [0.1, 99.9], axis=0)
+    low, high = np.percentile(np.clip(data, -_BULK, _BULK), [0.1, 99.9], axis=0)
     return float(np.log(max(fraction, 1e-300)) - np.log(np.maximum(high - low, 1e-9)).sum())
 
 

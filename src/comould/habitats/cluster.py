@@ -28,6 +28,8 @@ DEFAULT_RADIUS_MM = 2.0
 LEAST_VOXELS_PER_HABITAT = 30
 LEAST_EXCESS = 0.02
 _CLIP = 3.0
+_VOTE = 0.75
+"""σ of the neighbours' vote, in radii."""
 Method = Literal["gmm", "kmeans"]
 
 
@@ -194,7 +196,8 @@ def fit(
         What is clustered, of every image: names as in :func:`comould.habitats.feature_maps`; the voxel's intensity
         itself by default, since the spatial prior already averages over neighbours and textures blur borders.
     radius_mm
-        Reach of the neighbourhood: the kernel of texture features, and σ of the neighbours' vote.
+        Reach of the neighbourhood: the kernel of texture features, and 4/3 σ of the neighbours' vote. Habitats
+        thinner than about this are smoothed away.
     seed
         Same seed, same labels, on any number of threads.
     **settings
@@ -219,8 +222,8 @@ def fit(
 
     Notes
     -----
-    Features are scaled by median and interquartile range over the mask. k-means (10 starts, on features smoothed by
-    half the radius and clipped at 3) gives the starting labels. Then expectation and maximisation alternate: a voxel's
+    Features are scaled by median and interquartile range over the mask. k-means (10 starts, on features clipped at 3
+    and smoothed by half the radius) gives the starting labels. Then expectation and maximisation alternate: a voxel's
     log-odds are its log density (never below that of a uniform outlier distribution) plus ``spatial_weight`` times the
     Gaussian-weighted mean of its neighbours' probabilities, taken inside the mask only, in mm. For k-means the
     distributions keep the cluster centres and one common variance.
@@ -242,7 +245,7 @@ def fit(
     aligned = without_voxels(aligned, keep)
     _check_enough(int(keep.sum()), request)
     scaled = _scaled(np.asarray(maps.values)[keep], maps.names)
-    neighbours = Smoother(aligned, request.radius_mm, centre=False) if request.spatial_weight else None
+    neighbours = Smoother(aligned, _VOTE * request.radius_mm, centre=False) if request.spatial_weight else None
     start = _smoothed(aligned, scaled, request.radius_mm / 2.0)
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -295,8 +298,9 @@ def _scaled(values: FloatArray, names: tuple[str, ...]) -> FloatArray:
 
 def _smoothed(aligned: Aligned, scaled: FloatArray, sigma_mm: float) -> FloatArray:
     smoother = Smoother(aligned, sigma_mm)
-    columns = np.stack([smoother(column) for column in scaled.T], axis=1)
-    return np.clip(columns / columns.std(axis=0), -_CLIP, _CLIP)
+    # Clipped first: an outlier must not light up its surroundings.
+    columns = np.stack([smoother(np.clip(column, -_CLIP, _CLIP)) for column in scaled.T], axis=1)
+    return columns / columns.std(axis=0)
 
 
 def _habitats(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.habitats.inputs import mask_indices
@@ -37,19 +38,19 @@ def edge_distance(mask: sitk.Image) -> sitk.Image:
 
     Notes
     -----
-    The distance goes to the box of the voxel on the other side whose centre is nearest: exact along the image's axes
-    and within half a voxel elsewhere.
+    Thick voxels are cut into odd numbers of thinner ones until all sides are about equal. Of the distance to the
+    nearest centre on the other side, half a (cut) voxel in that direction is taken off. Exact to a flat face along
+    the image's axes; a smooth surface is known to half a voxel only, and its staircase makes depths smaller by a
+    quarter of a voxel on average (sphere of 12 mm: −0.16 mm for voxels of 0.6 mm, −0.39 mm for 0.6 × 0.6 × 3 mm).
     """
     inside_idx = mask_indices(mask)
     grid = Grid.from_image(mask)
     inside = np.zeros(grid.shape, dtype=bool)
     inside[tuple(inside_idx.T)] = True
     spacing = np.asarray(grid.spacing_mm)[::-1]
-    padded = np.pad(inside, 1)
-    depth = _to_nearest(padded, spacing)
-    # Nothing of the mask lies in the padding: it is only the outside's nearest voxel.
-    height = _to_nearest(~inside, spacing)
-    signed = np.where(inside, depth[1:-1, 1:-1, 1:-1], -height)
+    # Beyond the image is outside: one layer of padding stands for it.
+    depth = _to_nearest(np.pad(inside, 1), spacing)[1:-1, 1:-1, 1:-1]
+    signed = np.where(inside, depth, -_to_nearest(~inside, spacing))
     return grid.to_image(signed.astype(np.float32))
 
 
@@ -89,14 +90,23 @@ def rim(mask: sitk.Image, *, width_mm: float, ring_mm: float = 0.0) -> sitk.Imag
     return Grid.from_image(image).to_image(zones)
 
 
-def _to_nearest(inside: np.ndarray, spacing: FloatArray) -> FloatArray:
-    """Distance (mm) from every true voxel's centre to the box of the nearest false voxel; 0 at false voxels."""
+def _to_nearest(inside: npt.NDArray[np.bool_], spacing: FloatArray) -> FloatArray:
+    """Distance (mm) from every true voxel's centre to the face of the nearest false voxel; 0 at false voxels."""
     from scipy.ndimage import distance_transform_edt
 
-    nearest = distance_transform_edt(inside, sampling=spacing, return_distances=False, return_indices=True)
-    square = np.zeros(inside.shape)
-    for axis, step in enumerate(spacing):
-        own = np.arange(inside.shape[axis]).reshape([-1 if a == axis else 1 for a in range(3)])
-        gap = np.maximum(np.abs(nearest[axis] - own) - 0.5, 0.0) * step
-        square += gap**2
-    return np.sqrt(square)
+    cuts = 2 * np.round((spacing / spacing.min() - 1.0) / 2.0).astype(int) + 1
+    fine = inside
+    for axis, cut in enumerate(cuts):
+        fine = np.repeat(fine, cut, axis=axis)
+    step = spacing / cuts
+    nearest = distance_transform_edt(fine, sampling=step, return_distances=False, return_indices=True)
+    square, half = np.zeros(inside.shape), np.zeros(inside.shape)
+    # An odd number of cuts leaves a piece's centre on the voxel's own.
+    middle = tuple(slice(cut // 2, None, cut) for cut in cuts)
+    for axis in range(3):
+        own = np.arange(fine.shape[axis]).reshape([-1 if a == axis else 1 for a in range(3)])
+        apart = ((nearest[axis] - own)[middle] * step[axis]) ** 2
+        square += apart
+        half += apart * (step[axis] / 2.0) ** 2
+    distance = np.sqrt(square)
+    return distance - np.sqrt(half / np.where(square > 0, square, 1.0))

@@ -83,18 +83,20 @@ def curve(sample: Sample, numbers: Iterable[int], seed: int) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    clouds = _clouds(sample.data[:_SILHOUETTE_SAMPLE], seed)
-    for k in numbers:
+    numbers = list(numbers)
+    shown = sample.data[:_SILHOUETTE_SAMPLE]
+    silhouettes = silhouette_curve(shown, numbers, seed)
+    nulls = np.mean([silhouette_curve(cloud, numbers, seed) for cloud in _clouds(shown, seed)], axis=0)
+    for k, silhouette, null in zip(numbers, silhouettes, nulls, strict=True):
         apart = sample.data[: sample.n_independent]
         mixture = fit_mixture(apart, kmeans(apart, k, seed, starts=3)(apart), None, MixtureSettings(0.0))
         bic = mixture.n_parameters * np.log(len(apart)) - 2.0 * mixture.log_likelihood.sum()
-        silhouette, *null = (_silhouette(data, k, seed) for data in (sample.data[:_SILHOUETTE_SAMPLE], *clouds))
         rows.append(
             {
                 "n_habitats": k,
-                "silhouette": silhouette,
-                "silhouette_null": float(np.mean(null)),
-                "excess": silhouette - float(np.mean(null)),
+                "silhouette": float(silhouette),
+                "silhouette_null": float(null),
+                "excess": float(silhouette - null),
                 "stability": _stability(sample, k, seed),
                 "bic": float(bic),
             }
@@ -145,8 +147,26 @@ def _clouds(data: FloatArray, seed: int) -> list[FloatArray]:
     return [rng.multivariate_normal(mean, covariance, len(data), method="cholesky") for _ in range(_REFERENCES)]
 
 
-def _silhouette(data: FloatArray, k: int, seed: int) -> float:
-    from sklearn.metrics import silhouette_score
+def silhouette_curve(data: FloatArray, numbers: Iterable[int], seed: int) -> FloatArray:
+    """Mean silhouette of k-means for every number; the distances are measured once."""
+    from scipy.spatial.distance import cdist
 
-    labels = kmeans(data, k, seed, starts=3)(data)
-    return float(silhouette_score(data, labels)) if 1 < len(np.unique(labels)) < len(data) else 0.0
+    distances = cdist(data, data)
+    return np.array([_silhouette(distances, kmeans(data, k, seed, starts=3)(data)) for k in numbers])
+
+
+def _silhouette(distances: FloatArray, labels: npt.NDArray[np.int64]) -> float:
+    members = np.eye(int(labels.max()) + 1)[labels]
+    sizes = members.sum(axis=0)
+    if np.count_nonzero(sizes) < 2:
+        return 0.0
+    rows = np.arange(len(labels))
+    sums = distances @ members
+    own_size = sizes[labels]
+    own = sums[rows, labels] / np.maximum(own_size - 1, 1)
+    means = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
+    means[rows, labels] = np.inf
+    other = means.min(axis=1)
+    larger = np.maximum(own, other)
+    score = np.divide(other - own, larger, out=np.zeros_like(own), where=larger > 0)
+    return float(np.where(own_size > 1, score, 0.0).mean())
