@@ -21,7 +21,10 @@ class State:
     debug = False
 
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 200
+"""Columns when a pipe or file reads along: wide enough that no table is cut."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

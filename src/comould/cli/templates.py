@@ -21,7 +21,10 @@ def templates(
     from comould import mould
 
     if name is None:
-        table = Table("template", "for", "design", "spacing", "slot", "clearance", box=None, header_style="dim")
+        table = Table(box=None, header_style="dim")
+        table.add_column("template", no_wrap=True)
+        for column in ("for", "design", "spacing", "slot", "clearance"):
+            table.add_column(column, overflow="fold")
         for template in mould.templates():
             table.add_row(
                 template.name,
@@ -34,7 +37,9 @@ def templates(
         out.print(table)
         out.print("[dim]comould templates NAME shows every value with its source.[/]")
         return
-    table = Table("setting", "value", "meaning", "source", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for column in ("setting", "value", "meaning", "source"):
+        table.add_column(column, overflow="fold")
     for row in mould.load_template(name).rows():
         table.add_row(*row)
     out.print(table)
