@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -171,6 +173,17 @@ def test_voxels_without_features_are_left_out_and_counted(found):
         habitats = fit(images, grid.to_image(more), n_habitats=2, features="glcm.contrast")
     assert array(habitats.labels)[0, 0, 0] == 0
     assert habitats.parameters["n_voxels_left_out"] == 1
+
+
+def test_habitats_of_plain_intensities_need_no_compiler():
+    """The default path never waits for numba."""
+    code = (
+        "import sys, numpy as np, comould as cm; g = cm.space.Grid((12, 12, 6)); r = np.random.default_rng(0); "
+        "i = (np.arange(12) > 5) * 9.0 + r.normal(size=g.shape); "
+        "cm.habitats.fit([g.to_image(i)], g.to_image(np.ones(g.shape, np.uint8)), n_habitats=2); "
+        "sys.exit('numba' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_no_groups_are_said_so():

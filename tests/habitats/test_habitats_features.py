@@ -161,6 +161,18 @@ def test_outside_of_the_mask_never_enters():
     np.testing.assert_array_equal(*both)
 
 
+def test_coverage_is_the_same_however_it_is_counted():
+    image, mask, grid = example(7)
+    found = [
+        feature_maps({"a": grid.to_image(image)}, grid.to_image(mask), features=wanted, radius_voxels=2)
+        for wanted in ("firstorder.mean", "intensity.voxel", "glcm.contrast")
+    ]
+    np.testing.assert_array_equal(found[0].coverage, found[1].coverage)
+    np.testing.assert_array_equal(found[0].coverage, found[2].coverage)
+    assert found[0].coverage.min() > 0
+    assert found[0].coverage.max() <= 1
+
+
 def test_names_order_and_images():
     image, mask, grid = example()
     images = {"T2": grid.to_image(image), "ADC": grid.to_image(-image)}

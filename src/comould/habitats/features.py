@@ -323,6 +323,7 @@ class _Lattice:
         self.rows = np.concatenate([[0], breaks]).astype(np.int64)
         self.lengths = np.diff(np.append(self.rows, len(flat)))
         self.starts = flat[self.rows]
+        self.centres = flat
 
     def flat(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Flat memory offsets of (k, j, i) offsets."""
@@ -331,6 +332,14 @@ class _Lattice:
     def padded(self, values: npt.NDArray) -> npt.NDArray:
         """Values in the padded box, flat, zero outside the mask."""
         return np.pad(self.aligned.in_box(values), self.pad).ravel()
+
+    def count(self, kernel: Neighbourhood) -> npt.NDArray[np.int64]:
+        """Voxels of the kernel in the mask ``(n,)``, at every centre; without compiled code."""
+        mask = self.padded(np.ones(len(self.aligned.mask_idx), dtype=np.uint8))
+        total = np.zeros(len(self.centres), dtype=np.int64)
+        for offset in self.flat(kernel.offsets):
+            total += mask[self.centres + offset]
+        return total
 
     def blocks(self) -> list[slice]:
         """Cut the runs into slices of about equal work."""
@@ -371,15 +380,16 @@ def _all_images(
             width, bound = _of(plan.bin_width, name), _of(plan.lower_bound, name)
             levels, n_levels = discretise(values, bins=plan.bins, bin_width=width, lower_bound=bound, name=name)
         padded = lattice.padded(levels)
-        first_order = _first_order(lattice, kernel, (values, padded, n_levels), plan, inside)
         for family, wanted in plan.features.items():
             names.extend(f"{name}/{family}.{feature}" for feature in wanted)
             if family == "firstorder":
-                parts.append(first_order)
+                parts.append(_first_order(lattice, kernel, (values, padded, n_levels), plan, inside))
             elif family == "glcm" and pairs is not None:
                 parts.append(_glcm(lattice, pairs, (padded, n_levels), plan, len(centres)))
             else:
                 parts.append(_intensity(aligned, values, plan))
+    if "firstorder" not in plan.features:
+        inside = lattice.count(kernel)
     return tuple(names), np.concatenate(parts, axis=1), inside
 
 
