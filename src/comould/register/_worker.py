@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import sys
+import queue
+import threading
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,23 +27,39 @@ class Elastix:
     """
 
     def __init__(self) -> None:
+        try:
+            self._load_wrapped_modules()
+        except (ImportError, AttributeError, TypeError, RuntimeError):
+            self._load_public_door()
+
+    def _load_wrapped_modules(self) -> None:
+        from itk import elxParameterObjectPython, itkElastixRegistrationMethodPython, itkPyBufferPython
+
+        self.new_method = itkElastixRegistrationMethodPython.itkElastixRegistrationMethodIF2IF2_New
+        self.new_parameters = elxParameterObjectPython.elastixParameterObject_New
+        doors = {"f": itkPyBufferPython.itkPyBufferIF2, "B": itkPyBufferPython.itkPyBufferIUC2}
+
+        def image_from_array(array: np.ndarray) -> Any:
+            return doors[array.dtype.char]._GetImageViewFromArray(array, list(array.shape[::-1]), 1)
+
+        self.image_from_array: Callable[[np.ndarray], Any] = image_from_array
+        # Private: so it is tried here, where a change of its manner leads to the public door.
+        tried = image_from_array(np.arange(6, dtype=np.float32).reshape(2, 3))
+        if tuple(tried.GetLargestPossibleRegion().GetSize()) != (3, 2) or tried.GetPixel([1, 1]) != 4.0:
+            msg = "a view of an array is not what it was"
+            raise RuntimeError(msg)
+
+    def _load_public_door(self) -> None:
         import itk
 
-        try:
-            from itk import elxParameterObjectPython, itkElastixRegistrationMethodPython
-
-            self.new_method = itkElastixRegistrationMethodPython.itkElastixRegistrationMethodIF2IF2_New
-            self.new_parameters = elxParameterObjectPython.elastixParameterObject_New
-        except (ImportError, AttributeError):
-            kind = itk.Image[itk.F, 2]
-            self.new_method = itk.ElastixRegistrationMethod[kind, kind].New
-            self.new_parameters = itk.ParameterObject.New
+        kind = itk.Image[itk.F, 2]
+        self.new_method = itk.ElastixRegistrationMethod[kind, kind].New
+        self.new_parameters = itk.ParameterObject.New
         self.image_from_array = itk.image_from_array
-        itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
 
     def image(self, array: np.ndarray, spacing: float, origin: list[float]) -> Any:
         """Make an ITK image of a two-dimensional array."""
-        image = self.image_from_array(np.ascontiguousarray(array))
+        image = self.image_from_array(array)
         image.SetSpacing([spacing, spacing])
         image.SetOrigin(origin)
         return image
@@ -54,16 +72,19 @@ class Elastix:
         """
         method = self.new_method()
         sides = (("fixed", method.AddFixedImage), ("moving", method.AddMovingImage))
-        keep = []
+        keep: list[Any] = []
         for side, add in sides:
             for channel in arrays[side]:
-                image = self.image(channel.astype(np.float32), **head[side])
-                keep.append(image)
+                pixels = np.ascontiguousarray(channel, dtype=np.float32)
+                image = self.image(pixels, **head[side])
+                # Images are views: their pixels must outlive the run.
+                keep.append((pixels, image))
                 add(image)
         for side, put in (("fixed_mask", method.SetFixedMask), ("moving_mask", method.SetMovingMask)):
             if side in arrays:
-                image = self.image(arrays[side].astype(np.uint8), **head[side.removesuffix("_mask")])
-                keep.append(image)
+                pixels = np.ascontiguousarray(arrays[side], dtype=np.uint8)
+                image = self.image(pixels, **head[side.removesuffix("_mask")])
+                keep.append((pixels, image))
                 put(image)
         parameters = self.new_parameters()
         parameters.AddParameterMap({key: [str(v) for v in values] for key, values in head["parameters"].items()})
@@ -75,8 +96,20 @@ class Elastix:
         return {key: list(value) for key, value in dict(found).items()}
 
 
+def listen(jobs: BinaryIO, inbox: queue.SimpleQueue[tuple[dict[str, Any], Arrays]]) -> None:
+    """Take jobs in; when the caller closes the pipe, or dies, end at once, even while loading."""
+    try:
+        while True:
+            inbox.put(read_message(jobs))
+    finally:
+        # Native destructors of half a gigabyte of wrapped types are slow and of no use here.
+        os._exit(0)
+
+
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
-    """Answer jobs until the caller closes the pipe."""
+    """Answer jobs until the caller goes."""
+    inbox: queue.SimpleQueue[tuple[dict[str, Any], Arrays]] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(jobs, inbox), daemon=True).start()
     try:
         started = time.perf_counter()
         elastix = Elastix()
@@ -85,10 +118,7 @@ def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
         return
     write_message(answers, {"ready": True, "seconds": time.perf_counter() - started})
     while True:
-        try:
-            head, arrays = read_message(jobs)
-        except EOFError:
-            return
+        head, arrays = inbox.get()
         started = time.perf_counter()
         try:
             answer: dict[str, Any] = {"transform": elastix.register(head, arrays)}
@@ -107,9 +137,7 @@ def main() -> None:
     os.dup2(2, 1)
     with contextlib.suppress(BrokenPipeError):
         serve(jobs, answers)
-    sys.stdout.flush()
-    # Native destructors of half a gigabyte of wrapped types are slow and of no use here.
-    os._exit(0)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -212,6 +212,7 @@ def sections(
             one.start()
 
         def run(share: int) -> None:
+            """Register every n-th section on one worker."""
             for item in listed[share :: len(pool)]:
                 found[item.id] = section(
                     item,
@@ -271,7 +272,8 @@ def _best(
 ) -> tuple[Outcome, list[Start]]:
     """Refine the best start, and every rival that comes close; the finer measure then decides between them.
 
-    Returns the winner, and the starts with their scores as they stand after that.
+    A wrong turn can be bent into a good fit, so what counts is the mean of the scores before and after the stages.
+    Returns the winner, and the starts with those scores.
     """
     rivals = [s for s in starts if s.score >= (1.0 - RIVAL_MARGIN) * starts[0].score]
     outcomes = [
@@ -280,8 +282,9 @@ def _best(
     ]
     if len(rivals) == 1:
         return outcomes[0], starts
-    order = sorted(range(len(rivals)), key=lambda k: -outcomes[k].fit.score)
-    ranked = [Start(rivals[k].planar, outcomes[k].fit) for k in order]
+    scores = [0.5 * (outcome.stages[0].fit.score + outcome.fit.score) for outcome in outcomes]
+    order = sorted(range(len(rivals)), key=lambda k: -scores[k])
+    ranked = [Start(rivals[k].planar, replace(outcomes[k].fit, score=scores[k])) for k in order]
     return outcomes[order[0]], ranked
 
 

@@ -14,8 +14,9 @@ from comould.register.result import Uncertainty
 from comould.register.stages import StageSettings, refine
 from comould.space import CutPlane, FloatArray, Grid
 
-METHOD_FLOOR_MM = 0.15
-"""In-plane accuracy per axis that no registration of stain to imaging is believed to beat."""
+METHOD_FLOOR_MM = 0.2
+"""In-plane error per axis that repeating a registration cannot show, as the phantom's truth shows it (0.6 mm pixels,
+3 mm slices)."""
 
 BLOCK_MM = 4.0
 HELD_OUT = 0.25

@@ -66,6 +66,7 @@ def plane_raster(
     size = [int(n) for n in np.ceil((high - low + 2 * margin_mm) / spacing).astype(int) + 1]
 
     def cut(image: sitk.Image, default: float) -> np.ndarray:
+        """Resample one volume."""
         filter_ = sitk.ResampleImageFilter()
         filter_.SetSize([*size, 1])
         filter_.SetOutputSpacing([spacing, spacing, 1.0])

@@ -84,8 +84,6 @@ class RegistrationQuality:
         Of the map that won, over the tissue: share with a determinant ≤ 0, and least and greatest area change.
     spread_mm
         Median over the tissue of the ensemble's standard deviation in the plane; NaN without an ensemble.
-    elastix_error
-        What stopped a stage, if something did.
 
     References
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -69,15 +68,8 @@ def map_spots(
     # A copy of the inner mapping: the caller's own may be shared with another AnnData.
     known = dict(target.uns.get("comould", {}))
     known["registration"] = {**known.get("registration", {}), **facts}
-    target.uns["comould"] = json.loads(json.dumps(plain(known))) if _jsonable(known) else known
+    target.uns["comould"] = known
     return target if copy else None
-
-
-def _jsonable(value: object) -> bool:
-    return not isinstance(value, Mapping) or all(
-        item is None or (isinstance(item, str | int | float | bool | Mapping) and _jsonable(item))
-        for item in value.values()
-    )
 
 
 def _by_id(registration: Registrations) -> dict[str, SectionRegistration]:
