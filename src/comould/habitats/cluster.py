@@ -234,7 +234,7 @@ def fit(
 
     Probabilities say how well a voxel and its neighbours fit a habitat among the others; they do not say that habitats
     exist, and as in every Markov random field they are too sure of themselves (on the phantom 0.96 on average, with
-    0.86 of the voxels right).
+    0.85 of the voxels right).
     """
     request = _request(n_habitats, method, radius_mm, seed, settings)
     plan = _plan(features, radius_mm, None, request.bins, None, {})
