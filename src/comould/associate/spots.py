@@ -186,7 +186,7 @@ def _matrix(adata: AnnData, layer: str) -> Any:
     if layer and layer not in adata.layers:
         raise InputError(
             subject=f"layer {layer!r}",
-            expected=f"one of {', '.join(adata.layers) or 'none'}",
+            expected=f"one of {', '.join(name for name in adata.layers if name) or 'none'}",
             found="none of that name",
         )
     matrix = adata.layers[layer] if layer else adata.X

@@ -247,7 +247,10 @@ def fit(
     scaled = _scaled(np.asarray(maps.values)[keep], maps.names)
     neighbours = Smoother(aligned, _VOTE * request.radius_mm, centre=False) if request.spatial_weight else None
     start = _smoothed(aligned, scaled, request.radius_mm / 2.0)
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    # Loaded first: the limit reaches only the thread pools that exist when the block begins.
+    import sklearn.cluster
+    import sklearn.metrics  # noqa: F401
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):
         points_mm = aligned.grid.patient_from_index(aligned.mask_idx[:, ::-1])

@@ -266,7 +266,8 @@ def _unpaired(faces: npt.NDArray[Any]) -> int:
     forward, counts = np.unique(edges[:, 0] * stride + edges[:, 1], return_counts=True)
     single = forward[counts == 1]
     backward = (single % stride) * stride + single // stride
-    return int(len(edges) - np.isin(backward, single).sum())
+    place = np.minimum(np.searchsorted(single, backward), max(len(single) - 1, 0))
+    return int(len(edges) - (single[place] == backward).sum()) if len(single) else len(edges)
 
 
 def _repeatable(archive: bytes) -> bytes:

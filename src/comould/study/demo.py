@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,13 +117,15 @@ def run_demo(
     from comould import register
 
     loop = _Loop(seed, progress or (lambda _step, _fraction: None))
-    # elastix takes half a minute to load: it starts now, in its own process, while the first steps run.
-    with register.ElastixWorker() as worker, atomic_directory(out, overwrite=overwrite) as folder:
-        figures, table = _run(loop, worker, folder)
+    with ExitStack() as open_:
+        # elastix takes half a minute to load: it starts now, in processes of its own, while the first steps run.
+        workers = [open_.enter_context(register.ElastixWorker()).start() for _ in range(min(2, os.cpu_count() or 1))]
+        folder = open_.enter_context(atomic_directory(out, overwrite=overwrite))
+        figures, table = _run(loop, workers, folder)
     return DemoResult(Path(out).resolve(), figures, table)
 
 
-def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     from comould import habitats, mould, phantom, report
 
     simulate, build, cut, map_habitats, home, test, write = STEPS
@@ -137,7 +140,7 @@ def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, An
         fitted = habitats.fit(specimen.images, specimen.mask, seed=loop.seed)
         fitted.write(folder / "habitats")
     with loop.step(home) as done:
-        registrations = _register(loop, worker, specimen, built.plan, sections, done)
+        registrations = _register(loop, workers, specimen, built.plan, sections, done)
         errors = _errors(sections, registrations, specimen, built.plan)
         errors.to_csv(folder / "spot_errors.csv", index=False)
     with loop.step(test) as done:
@@ -179,7 +182,7 @@ def _run(loop: _Loop, worker: ElastixWorker, folder: Path) -> tuple[dict[str, An
 
 def _register(
     loop: _Loop,
-    worker: ElastixWorker,
+    workers: Sequence[ElastixWorker],
     specimen: Phantom,
     plan: SlicePlan,
     sections: Sequence[CutSection],
@@ -193,7 +196,7 @@ def _register(
         image=specimen.images,
         mask=specimen.mask,
         seed=loop.seed,
-        workers=[worker],
+        workers=workers,
         progress=lambda _section, ready, total: done(ready / total),
     )
     for cut in sections:
