@@ -13,6 +13,7 @@ from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.associate.claims import ClaimOptions, make_nulls, test
+    from comould.associate.features import by_feature
     from comould.associate.gene_sets import GeneSet, genesets, read_gmt
     from comould.associate.normalise import LogExpression
     from comould.associate.nulls import NullFit, Surrogates, make_null
@@ -24,6 +25,7 @@ _MODULE_OF = {
     "NullFit": "nulls",
     "Surrogates": "nulls",
     "ClaimOptions": "claims",
+    "by_feature": "features",
     "genesets": "gene_sets",
     "make_null": "nulls",
     "make_nulls": "claims",
@@ -39,6 +41,7 @@ __all__ = [
     "LogExpression",
     "NullFit",
     "Surrogates",
+    "by_feature",
     "genesets",
     "make_null",
     "make_nulls",

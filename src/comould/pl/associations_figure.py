@@ -205,11 +205,13 @@ def claimed_by(genes: pd.DataFrame, fdr: float) -> np.ndarray:
 
 def count_claims(table: pd.DataFrame, fdr: float, truth: pd.DataFrame | None = None) -> dict[str, tuple[int, int]]:
     """Count the genes either test claims for any habitat: right ones and wrong ones (all right without a truth)."""
-    genes = table[~is_set(table)]
+    from comould.associate import by_feature
+
+    genes = by_feature(table[~is_set(table)].assign(kind="gene"))
     follows = set(truth.index[truth["habitat"].astype(str) != ""]) if truth is not None else None
     counts = {}
     for test in ("naive", "spatial"):
-        found = set(genes.loc[genes[f"q_{test}"] <= fdr, "feature"])
+        found = set(genes.index[genes[f"q_{test}"] <= fdr])
         right = found if follows is None else found & follows
         counts[test] = (len(right), len(found) - len(right))
     return counts

@@ -89,7 +89,7 @@ class CaseReport:
             problems.append("image and mask go together, one of them is missing")
         wanted = {
             "errors": ("section", "error_mm", "nothing_mm"),
-            "results": ("feature", "p_spatial", "q_spatial", "q_naive"),
+            "results": ("feature", "p_spatial", "q_spatial", "p_naive", "q_naive"),
             "genes": ("habitat",),
         }
         for name, columns in wanted.items():

@@ -200,7 +200,8 @@ def _genes(case: CaseReport) -> dict[str, Any] | None:
         "genes", "Genes", "What follows a habitat, tested honestly", text,
         truth=case.simulated and case.genes is not None,
         pictures=shots, table=facts.result_table(case),
-        table_caption=f"Strongest spatial evidence; marked rows are claimed at FDR {case.fdr:g}",
+        table_caption=f"Strongest spatial evidence; marked rows are claimed at FDR {case.fdr:g}. Spatial p-values "
+        "far below one in the number of surrogates follow from their spread, not from counting them.",
     )  # fmt: skip
 
 

@@ -277,6 +277,9 @@ def _figures(
 ) -> dict[str, Any]:
     from sklearn.metrics import adjusted_rand_score
 
+    from comould.associate import by_feature
+
+    genes = by_feature(table)
     inside = _array(specimen.mask) > 0
     verdicts = pd.Series([r.quality.verdict for r in registrations]).value_counts()
     return {
@@ -288,14 +291,13 @@ def _figures(
         "verdicts": {str(verdict): int(count) for verdict, count in verdicts.items()},
         "n_habitats": int(_array(fitted.labels).max()),
         "habitat_ari": float(adjusted_rand_score(_array(specimen.habitats)[inside], _array(fitted.labels)[inside])),
-        "genes_spatial": _claims(table, "q_spatial", specimen.genes),
-        "genes_naive": _claims(table, "q_naive", specimen.genes),
+        "genes_spatial": _claims(genes, "spatial", specimen.genes),
+        "genes_naive": _claims(genes, "naive", specimen.genes),
     }
 
 
-def _claims(table: pd.DataFrame, column: str, genes: pd.DataFrame) -> dict[str, int]:
+def _claims(genes: pd.DataFrame, test: str, truth: pd.DataFrame) -> dict[str, int]:
     """Count the genes claimed at a false-discovery rate, and those of them that follow no habitat."""
-    follows = set(genes.index[genes["habitat"] != ""])
-    rows = table[(table["kind"] == "gene") & (table[column] <= FDR)]
-    claimed = set(rows["feature"])
+    follows = set(truth.index[truth["habitat"] != ""])
+    claimed = set(genes.index[genes[f"q_{test}"] <= FDR])
     return {"claimed": len(claimed), "false": len(claimed - follows), "true": len(follows)}
