@@ -333,3 +333,10 @@ def test_panels_go_into_given_axes(case):
     ax = new_figure(6, 4, plate=True).add_subplot()
     assert pl.planes(case.image, case.mask, case.plan, ax=ax) is ax
     assert len(ax.child_axes) == 3
+
+
+def test_figures_show_themselves_in_a_notebook():
+    from comould.pl.style import new_figure
+
+    figure = new_figure(1.0, 0.5)
+    assert figure._repr_png_().startswith(b"\x89PNG")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -307,11 +307,28 @@ def _silent(_: str) -> None:
 
 @contextmanager
 def _noted() -> Iterator[list[str]]:
-    """Collect comould's warnings for the manifest, then pass all warnings on to the caller."""
+    """Collect comould's warnings for the manifest, and pass them on at the end; other warnings go their own way."""
     notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    held: list[tuple[str, int]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ComouldWarning)
+        show = warnings.showwarning
+
+        def hold(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, ComouldWarning):
+                held.append((filename, lineno))
+                notes.append(str(message))
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = hold
         yield notes
-        notes += [str(item.message) for item in caught if issubclass(item.category, ComouldWarning)]
-    for item in caught:
-        warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+    for note, (filename, lineno) in zip(notes, held, strict=True):
+        warnings.warn_explicit(note, ComouldWarning, filename, lineno)

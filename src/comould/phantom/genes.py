@@ -89,8 +89,11 @@ class GeneModel:
     field_sd: FloatArray
 
     @classmethod
-    def draw(cls, seeds: np.random.SeedSequence, options: SpecimenOptions, like: RandomFields) -> GeneModel:
-        """Draw a panel whose smooth genes are siblings of the habitat fields."""
+    def draw(cls, seeds: np.random.SeedSequence, options: SpecimenOptions) -> GeneModel:
+        """Draw a panel whose smooth genes have the habitat fields' covariance, from frequencies of their own.
+
+        Shared frequencies would let "independent" fields correlate a little more than any map in tissue does.
+        """
         rng, smooth = (np.random.default_rng(s) for s in seeds.spawn(2))
         table = _table(rng, options)
         kinds = table["kind"].to_numpy()
@@ -104,7 +107,7 @@ class GeneModel:
             effects=effects,
             log_mean=rng.normal(-0.4, 0.8, len(table)),
             dispersion=rng.uniform(0.08, 0.4, len(table)),
-            fields=like.siblings(smooth, len(field_genes) + 1),
+            fields=RandomFields.draw(smooth, len(field_genes) + 1, options.correlation_mm),
             field_genes=field_genes,
             field_sd=np.where(kinds[field_genes] == "smooth", SMOOTH_SD_LOG2, OWN_SD_LOG2),
         )

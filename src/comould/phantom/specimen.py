@@ -212,5 +212,5 @@ def specimen(seed: int = 0, **options: Any) -> Phantom:
         mask=rendered.mask,
         habitats=rendered.habitats,
         tissue=tissue,
-        gene_model=GeneModel.draw(expression, chosen, tissue.habitat_fields),
+        gene_model=GeneModel.draw(expression, chosen),
     )

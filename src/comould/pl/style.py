@@ -108,11 +108,9 @@ def new_figure(
     layout
         Matplotlib layout engine.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from comould.pl.canvas import ShownFigure
 
-    figure = Figure(figsize=(width_in, height_in), layout=layout)
-    FigureCanvasAgg(figure)
+    figure = ShownFigure(figsize=(width_in, height_in), layout=layout)
     if plate:
         figure.set_facecolor(PLATE)
     return figure
