@@ -192,6 +192,12 @@ def test_bad_masks(case, words, tmp_path):
         (["--plane", "diagonal"], ["--plane"]),
         (["--plane", "0,0,0"], ["normal"]),
         (["--lesion", "7"], ["lesion"]),
+        (["--lesion", "²"], ["--lesion"]),
+        (["--roi", "²"], ["region"]),
+        (["--set", "lesion=2"], ["--set lesion", "slot_mm"]),
+        (["--set", "progress=x"], ["--set progress"]),
+        (["--set", "seg=1"], ["--set seg"]),
+        (["--spacing-mm", "6", "--set", "spacing_mm=5"], ["spacing", "both"]),
         (["--roi", "9"], ["9"]),
     ],
 )
@@ -199,6 +205,13 @@ def test_bad_options(options, words, tmp_path):
     path = save(image_of(blob().astype(np.uint8)), tmp_path / "mask.nii.gz")
     out = tmp_path / "out"
     assert_one_line_error(run("mould", path, *options, "--out", out), out, *words)
+
+
+def test_spacing_as_a_setting_and_a_single_cut(tmp_path):
+    path = save(image_of(blob().astype(np.uint8)), tmp_path / "mask.nii.gz")
+    done = run("mould", path, "--set", "spacing_mm=59", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "out" / "manifest.json").read_text())["planes"]) == 1
 
 
 def test_specks_are_dropped_with_a_note(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from comould.errors import ComouldWarning, GeometryError, InputError, PrintabilityError
-from comould.mould import _cast, build, check, marks, result
+from comould.mould import _cast, build, check, marks, result, verify
 from comould.mould import assemble as assembly
 from comould.mould.assemble import manifold_of
 from comould.mould.surface import DistanceField
@@ -236,6 +236,63 @@ def test_a_shrunken_cavity_would_be_refused(arms_image, monkeypatch):
     monkeypatch.setattr(assembly, "manifold_of", lambda surface: manifold_of(surface).scale((0.9, 0.9, 0.9)))
     with pytest.raises(PrintabilityError, match="segmentation lies in free space"):
         build(arms_image, plane="axial", up="anterior")
+
+
+def _sausage(points):
+    return np.linalg.norm(points / (40.0, 8.0, 8.0), axis=1) - 1.0
+
+
+@QUIET
+def test_a_thin_specimen_is_not_refused_for_its_volume_share(shapes):
+    """A gap of half a pixel is a large share of a sausage: the Dice alone would turn a good mould away."""
+    mould = build(shapes.sampled(_sausage, (41, 9, 9), (1, 1, 3)), plane="sagittal")
+    fit = next(check for check in mould.report["checks"] if check["name"] == verify.FIT)
+    assert fit["passed"]
+    assert 0.93 < fit["measured"] < verify.MIN_DICE
+
+
+@QUIET
+@pytest.mark.parametrize("factors", [(1.25, 1.0, 1.0), (1.0, 1.25, 1.0), (1.0, 1.0, 1.25)])
+def test_a_stretched_thin_or_small_specimen_is_refused(shapes, monkeypatch, factors):
+    """As when slice thickness is taken for slice spacing: the gap allowed for thin ones must not let it pass."""
+    image = shapes.sampled(lambda p: np.linalg.norm(p / (14.0, 8.0, 9.0), axis=1) - 1.0, (15, 9, 10), (1, 1, 2))
+    genuine = manifold_of
+
+    def stretched(surface):
+        solid = genuine(surface)
+        box = np.array(solid.bounding_box()).reshape(2, 3)
+        middle = 0.5 * box.sum(axis=0)
+        return solid.translate(tuple(-middle)).scale(factors).translate(tuple(middle))
+
+    monkeypatch.setattr(assembly, "manifold_of", stretched)
+    with pytest.raises(PrintabilityError, match="free space matches segmentation"):
+        build(image, plane="sagittal")
+
+
+@QUIET
+def test_spacings_a_rounding_apart_give_the_same_mould(shapes):
+    """3 mm slices on 1.2 mm pixels are 2.5 to 1: float32 headers must not tip the rounding."""
+    image = shapes.sampled(lambda p: np.linalg.norm(p / (14.0, 9.0, 11.0), axis=1) - 1.0, (15, 10, 12), (1.2, 1.2, 3))
+    other = sitk.Image(image)
+    other.SetSpacing((float(np.float32(1.2)), float(np.float32(1.2)), 3.0))
+    one, two = build(image), build(other)
+    assert one.report["pose"]["angle_deg"] == two.report["pose"]["angle_deg"]
+    assert one.report["checks"][-3]["measured"] == pytest.approx(two.report["checks"][-3]["measured"], abs=2e-3)
+
+
+@QUIET
+def test_one_cut_has_a_summary(arms_image):
+    mould = build(arms_image, plane="axial", spacing_mm=60)
+    assert len(mould.plan) == 1
+    assert dict(mould.summary())["cutting planes"] == "1"
+
+
+def test_border_without_an_image_points_to_it(arms_image):
+    array = sitk.GetArrayFromImage(arms_image)
+    drawn = np.flatnonzero(array.any(axis=(1, 2)))
+    tight = arms_image[:, :, int(drawn[0]) : int(drawn[-1]) + 1]
+    with pytest.raises(GeometryError, match=r"inferior, superior sides.*Give the image it was drawn on \(--image\)"):
+        build(tight)
 
 
 @QUIET

@@ -56,7 +56,7 @@ def mould(
 
     Writes mould.stl, mould.3mf, specimen.stl and manifest.json (all mm), or nothing at all.
     """
-    overrides = parse_settings(settings or [])
+    overrides = _with_spacing(parse_settings(settings or []), spacing_mm)
     normal = parse_plane(plane)
     with err.status("Reading the segmentation …") as status:
         from comould import io
@@ -71,7 +71,6 @@ def mould(
             image=volume,
             template=template,
             plane=normal,
-            spacing_mm=spacing_mm,
             lesion=parse_lesion(lesion),
             progress=lambda text: status.update(f"{text} …"),
             **overrides,
@@ -93,6 +92,24 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return overrides
 
 
+def _with_spacing(overrides: dict[str, Any], spacing_mm: float | None) -> dict[str, Any]:
+    """Add ``--spacing-mm``, and refuse what would not reach the template: only its keys, and ``up``, are settings."""
+    from comould.mould.template import Parameters
+
+    known = [*Parameters.model_fields, "up"]
+    if taken := sorted(set(overrides) & {"seg", "template", "plane", "image", "lesion", "progress"}):
+        raise InputError(
+            subject=f"--set {taken[0]}", expected=f"one of {', '.join(known)}", found="something that is no setting"
+        )
+    if spacing_mm is None:
+        return overrides
+    if "spacing_mm" in overrides:
+        raise InputError(
+            subject="spacing", expected="--spacing-mm or --set spacing_mm", found="both", remedy="Give one of them"
+        )
+    return overrides | {"spacing_mm": spacing_mm}
+
+
 def parse_plane(text: str) -> str | tuple[float, ...]:
     """Read a plane's name or a normal vector of 3."""
     name = text.strip().lower()
@@ -110,14 +127,14 @@ def parse_plane(text: str) -> str | tuple[float, ...]:
 
 def parse_roi(text: str | None) -> str | int | None:
     """Numbers name a label or ROI number, anything else a structure."""
-    return int(text) if text is not None and text.strip().isdigit() else text
+    return int(text) if text is not None and text.strip().isdecimal() else text
 
 
 def parse_lesion(text: str | None) -> str | int | None:
     """Read largest, all or a rank from 1."""
     if text is None or text in {"largest", "all"}:
         return text
-    if text.isdigit() and int(text) >= 1:
+    if text.isdecimal() and int(text) >= 1:
         return int(text)
     raise InputError(subject="--lesion", expected="largest, all or a number from 1", found=repr(text))
 

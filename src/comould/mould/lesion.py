@@ -153,12 +153,15 @@ def check_fits_image(lesion: Lesion, image: sitk.Image | None) -> None:
             remedy="Draw the segmentation on this image, or resample it to it (nearest neighbour)",
         )
     if sides := _sides_touched(lesion):
+        larger = "Use an image with a larger field of view, or add empty slices if the drawing is complete"
         raise GeometryError(
             subject="segmentation",
             expected="background all round the lesion",
             found=f"it touches the image border at the {', '.join(sides)} side{'s' if len(sides) > 1 else ''}: "
             "the lesion may be cut off",
-            remedy="Use an image with a larger field of view, or add empty slices if the drawing is complete",
+            remedy=larger
+            if image is not None
+            else f"Give the image it was drawn on (--image): a DICOM SEG may store drawn slices only. Else: {larger}",
         )
     box = ndi.find_objects(lesion.mask.astype(np.uint8))[0]
     extent = np.array([part.stop - part.start for part in box])[::-1]
@@ -205,7 +208,7 @@ def _choose(real: list[int], volumes_ml: FloatArray, lesion: str | int | None) -
         return real
     if text == "largest":
         return real[:1]
-    if text.isdigit() and 1 <= int(text) <= len(real):
+    if text.isdecimal() and 1 <= int(text) <= len(real):
         return [real[int(text) - 1]]
     raise InputError(
         subject="segmentation" if not text else f"lesion {lesion!r}",

@@ -58,15 +58,16 @@ class Mould:
         volumes = self.report["volumes_ml"]
         x, y, z = self.report["bounding_box_mm"]["size"]
         spacings = self.plan.spacings_mm
-        apart = (
-            f", {spacings.min():.2f}" + (f" to {spacings.max():.2f}" if np.ptp(spacings) > 0.01 else "") + " mm apart"
-        )
+        apart = ""
+        if len(spacings):
+            most = f" to {spacings.max():.2f}" if np.ptp(spacings) > 0.01 else ""
+            apart = f", {spacings.min():.2f}{most} mm apart"
         passed = [check["passed"] for check in self.report["checks"]]
         dice = next(check["measured"] for check in self.report["checks"] if check["name"] == FIT)
         return [
             ("template", f"{self.template.name} ({self.template.design})"),
             ("specimen", f"{volumes['specimen']:.1f} ml"),
-            ("cutting planes", f"{len(self.plan)}" + (apart if len(self.plan) > 1 else "")),
+            ("cutting planes", f"{len(self.plan)}{apart}"),
             ("size", f"{x:.0f} × {y:.0f} × {z:.0f} mm"),
             ("plastic", f"{volumes['plastic']:.0f} ml"),
             ("faces up", self.report["letters"]["+z"]),

@@ -181,13 +181,18 @@ def _native_field(mask: BoolArray, pixel: FloatArray, step: float) -> tuple[Fiel
     for n in np.setdiff1d(np.arange(len(areas)), known):
         nearest = known[np.argmin(np.abs(known - n))]
         full[n] = full[nearest] + abs(int(n) - nearest) * step
-    refine = max(1, round(step / float(pixel.min())))
+    refine = whole_ratio(step / float(pixel.min()))
     known_values = full.astype(np.float32)
     fine = _soften(_upsample(known_values, refine), refine)
     if refine > 1:
         # Softening rounds the ends off inside their last outlines: put back what it took at the slices themselves.
         fine += _soften(_upsample(known_values - fine[::refine], refine), refine)
     return fine, refine
+
+
+def whole_ratio(ratio: float) -> int:
+    """Round a ratio of spacings to a whole number from 1; halves go up, even if a float32 header falls just short."""
+    return max(1, int(np.floor(ratio + 0.5 + 1e-3)))
 
 
 def _soften(fine: Field, refine: int) -> Field:
