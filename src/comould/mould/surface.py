@@ -14,6 +14,7 @@ doi:10.1109/42.52980
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,9 @@ class DistanceField:
         padded = np.pad(self.values, 1, constant_values=np.float32(abs(level_mm) + self.step_mm))
         near = np.abs(padded - np.float32(level_mm)) < 1e-4 * self.step_mm
         padded[near] = np.float32(level_mm + 1e-4 * self.step_mm)
-        vertices, faces, _, _ = marching_cubes(padded, level_mm, allow_degenerate=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # scikit-image's own, with NumPy 2.5
+            vertices, faces, _, _ = marching_cubes(padded, level_mm, allow_degenerate=False)
         points = (vertices[:, ::-1].astype(np.float64) - 1.0) * self.step_mm + self.origin_mm
         faces = faces.astype(np.int64)
         corners = points[faces] - self.origin_mm
