@@ -5,8 +5,9 @@ Every name loads its module when first used, so that ``import comould.mould`` co
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.mould.assemble import build
@@ -39,13 +40,4 @@ __all__ = [
     "templates",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(import_module(f"comould.mould.{_MODULE_OF[name]}"), name)
-    msg = f"module 'comould.mould' has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attach(__name__, _MODULE_OF)

@@ -5,8 +5,9 @@ Image views are radiological (patient right on the left), carry orientation lett
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.pl.associations_figure import associations, claims, ranked, volcano
@@ -49,14 +50,4 @@ __all__ = [
     "volcano",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOME.items():
-        if name in names:
-            return getattr(importlib.import_module(f"comould.pl.{module}"), name)
-    msg = f"module 'comould.pl' has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attach(__name__, {name: module for module, names in _HOME.items() for name in names})

@@ -5,8 +5,9 @@ Every name loads its module when first used; elastix runs in a process of its ow
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.register.align import RegisterSettings, section, sections
@@ -53,15 +54,4 @@ __all__ = [
     "tissue_mask",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _MODULE_OF)

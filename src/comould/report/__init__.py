@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.report.case import CaseReport
@@ -14,14 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseReport", "write_case"]
 
-
-def __getattr__(name: str) -> Any:
-    home = {"CaseReport": "case", "write_case": "write"}
-    if name in home:
-        return getattr(importlib.import_module(f"comould.report.{home[name]}"), name)
-    msg = f"module 'comould.report' has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attach(__name__, {"CaseReport": "case", "write_case": "write"})
