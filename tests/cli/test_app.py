@@ -70,6 +70,13 @@ def test_occupied_output_is_refused_before_any_work(tmp_path):
     assert (tmp_path / "out" / "precious.txt").read_text() == "keep me"
 
 
+def test_output_inside_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = run("mould", str(tmp_path / "absent.nii.gz"), "--out", str(tmp_path / "file" / "out"))
+    assert done.returncode == 2
+    assert "which is a file" in done.stderr
+
+
 def test_settings_are_split_once():
     assert parse_settings(["slot-mm = 1.2", "note=a=b"]) == {"slot_mm": "1.2", "note": "a=b"}
 

@@ -151,6 +151,14 @@ def check_target(target: str | Path, *, overwrite: bool = False) -> None:
         As :func:`atomic_directory`.
     """
     target = Path(target).resolve()
+    nearest = next(folder for folder in (target, *target.parents) if folder.exists())
+    if nearest != target and not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise InputError(
+            subject=f"output {target}",
+            expected="a place where a folder can be made",
+            found=f"{nearest}, which is {'a file' if nearest.is_file() else 'not writable'}",
+            remedy="Choose another --out",
+        )
     if not target.exists():
         return
     if not target.is_dir():
