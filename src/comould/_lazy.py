@@ -33,6 +33,6 @@ def attach(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], 
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *module_of})
+        return sorted(module_of)
 
     return getattribute, names
