@@ -60,7 +60,8 @@ def edge_report(vertices: npt.ArrayLike, faces: npt.ArrayLike, *, single_precisi
         Both counts zero for a sound closed surface.
     """
     corners, triangles = np.asarray(vertices), np.asarray(faces)
-    merged, kept = _welded(corners.astype(np.float32) if single_precision else corners, triangles)
+    merged = weld(corners.astype(np.float32) if single_precision else corners, triangles)[1]
+    kept = has_three_corners(merged)
     return EdgeReport(len(triangles) - int(kept.sum()), _unpaired(merged[kept]))
 
 
@@ -199,8 +200,8 @@ def _placed_bodies(scene: trimesh.Scene) -> list[trimesh.Trimesh]:
         body = tm.Trimesh(geometry.vertices, geometry.faces, process=False)
         body.apply_transform(matrix)
         if np.isfinite(body.vertices).all():
-            merged, _ = _welded(np.asarray(body.vertices), np.asarray(body.faces))
-            body = tm.Trimesh(body.vertices, merged, process=False)
+            corners, merged = weld(np.asarray(body.vertices), np.asarray(body.faces))
+            body = tm.Trimesh(corners, merged, process=False)
             body.remove_unreferenced_vertices()
         bodies.append(body)
     return bodies
@@ -231,7 +232,8 @@ def _check_finite(mesh: trimesh.Trimesh, subject: str) -> None:
 def _check_single_precision(mesh: trimesh.Trimesh, name: str) -> npt.NDArray[np.bool_]:
     """Return which facets keep their three corners at float32; raise when a closed mesh opens there."""
     corners, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-    merged, kept = _welded(corners.astype(np.float32), faces)
+    merged = weld(corners.astype(np.float32), faces)[1]
+    kept = has_three_corners(merged)
     opened = _unpaired(merged[kept])
     if opened and not edge_report(corners, faces, single_precision=False).open_edges:
         raise PrintabilityError(
@@ -243,18 +245,34 @@ def _check_single_precision(mesh: trimesh.Trimesh, name: str) -> npt.NDArray[np.
     return kept
 
 
-def _welded(corners: npt.NDArray[Any], faces: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Re-index facets so that equal corners share their first index; also which facets keep three corners."""
+def weld(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Make corners at one place one corner.
+
+    Parameters
+    ----------
+    vertices
+        ``(n, 3)``, in the precision at which places are compared (float32: as a reader of STL does).
+    faces
+        ``(m, 3)`` indices.
+
+    Returns
+    -------
+    tuple
+        The distinct corners ``(k, 3)`` in sorted order, and the faces ``(m, 3)`` that index them.
+    """
+    corners = np.ascontiguousarray(vertices) + vertices.dtype.type(0)  # -0 becomes 0
     order = np.lexsort(corners.T)
     ordered = corners[order]
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    # The sort is stable: the first of each run of equal corners has the lowest index.
-    same_as = np.empty(len(order), dtype=np.intp)
-    same_as[order] = order[starts][np.cumsum(starts) - 1]
-    merged = same_as[faces]
-    kept = (merged[:, 0] != merged[:, 1]) & (merged[:, 1] != merged[:, 2]) & (merged[:, 2] != merged[:, 0])
-    return merged, kept
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    index = np.empty(len(order), dtype=np.int64)
+    index[order] = np.cumsum(fresh) - 1
+    return ordered[fresh], index[faces]
+
+
+def has_three_corners(faces: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell which facets ``(m, 3)`` have three different corners."""
+    return (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
 
 
 def _unpaired(faces: npt.NDArray[Any]) -> int:

@@ -142,9 +142,12 @@ def check(mesh_or_path: trimesh.Trimesh | str | Path) -> PrintReport:
 
 def measure(vertices: FloatArray, faces: IntArray) -> PrintReport:
     """Measure vertices ``(n, 3)`` mm and faces ``(m, 3)``; see :func:`check`."""
-    points, faces = weld(vertices, faces)
+    from comould.io.mesh import has_three_corners, weld
+
+    single, faces = weld(np.asarray(vertices, dtype=np.float32), faces)
+    points = single.astype(np.float64)
     corners = points[faces]
-    degenerate = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
+    degenerate = ~has_three_corners(faces)
     doubled = int(degenerate.sum())
     faces, corners = faces[~degenerate], corners[~degenerate]
     edges = _Edges.of(faces, len(points))
@@ -171,17 +174,6 @@ def measure(vertices: FloatArray, faces: IntArray) -> PrintReport:
     if facts["voids"]:
         notes.append(f"{facts['voids']} hollows closed on all sides")
     return PrintReport(**facts, problems=tuple(problems), notes=tuple(notes))
-
-
-def weld(vertices: FloatArray, faces: IntArray) -> tuple[FloatArray, IntArray]:
-    """Round corners to single precision and make equal ones one, as a reader of STL does."""
-    single = np.ascontiguousarray(vertices, dtype=np.float32) + np.float32(0.0)
-    order = np.lexsort(single.T)
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (single[order][1:] != single[order][:-1]).any(axis=1)
-    index = np.empty(len(order), dtype=np.int64)
-    index[order] = np.cumsum(fresh) - 1
-    return single[order][fresh].astype(np.float64), index[faces]
 
 
 def _problems(facts: dict[str, Any]) -> list[str]:
