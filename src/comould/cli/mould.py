@@ -94,7 +94,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 def _with_spacing(overrides: dict[str, Any], spacing_mm: float | None) -> dict[str, Any]:
     """Add ``--spacing-mm``, and refuse what would not reach the template: only its keys, and ``up``, are settings."""
-    from comould.mould.template import Parameters
+    from comould.mould.parameters import Parameters
 
     known = [*Parameters.model_fields, "up"]
     if taken := sorted(set(overrides) & {"seg", "template", "plane", "image", "lesion", "progress"}):

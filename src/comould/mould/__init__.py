@@ -12,13 +12,14 @@ from comould._lazy import attach
 if TYPE_CHECKING:
     from comould.mould.assemble import build
     from comould.mould.lesion import select_lesion
+    from comould.mould.parameters import Parameters
     from comould.mould.printability import PrintReport, check
     from comould.mould.result import Mould
-    from comould.mould.template import Parameters, Template, load_template, templates
+    from comould.mould.template import Template, load_template, templates
 
 _MODULE_OF = {
     "Mould": "result",
-    "Parameters": "template",
+    "Parameters": "parameters",
     "PrintReport": "printability",
     "Template": "template",
     "build": "assemble",

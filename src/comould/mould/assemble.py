@@ -15,12 +15,13 @@ from comould.errors import ComouldWarning, PrintabilityError
 from comould.mould import body, verify
 from comould.mould.body import Layout
 from comould.mould.lesion import Lesion, check_fits_image, find_lesion
+from comould.mould.parameters import Parameters
 from comould.mould.planes import View, plan_cuts, resolve_view
 from comould.mould.pose import Pose, choose_pose
 from comould.mould.printability import measure
 from comould.mould.result import Mould, Surface, as_mesh
 from comould.mould.surface import DistanceField, distance_field, grid_step
-from comould.mould.template import Parameters, Template, load_template
+from comould.mould.template import Template, load_template
 from comould.space import FloatArray, Frame, SlicePlan, Transform, anatomical_letter
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from comould.errors import ComouldWarning
 from comould.mould import marks
-from comould.mould.template import Parameters
+from comould.mould.parameters import Parameters
 from comould.space import FloatArray
 
 if TYPE_CHECKING:

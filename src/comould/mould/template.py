@@ -11,32 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from comould.errors import InputError
-
-
-class Parameters(BaseModel):
-    """Sizes of a mould, in mm: the values a template or ``--set key=value`` may give."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    spacing_mm: float = Field(5.0, ge=1.0, le=60.0, description="Distance between neighbouring cutting planes")
-    slot_mm: float = Field(1.0, ge=0.3, le=5.0, description="Slot width: blade thickness plus the process allowance")
-    clearance_mm: float = Field(0.4, ge=0.0, le=5.0, description="Gap between specimen and mould (0.25 SLA, 0.4 FDM)")
-    wall_mm: float = Field(5.0, ge=2.0, le=30.0, description="Thickness of the outer wall")
-    base_mm: float = Field(4.0, ge=2.0, le=30.0, description="Thickness of the plate below the slots")
-    guide_mm: float = Field(5.0, ge=0.0, le=60.0, description="Height of the knife guide above the specimen's top")
-    slot_overhang_mm: float = Field(7.0, ge=2.0, le=40.0, description="Length of the slots beyond the tissue, each end")
-    slot_below_mm: float = Field(1.5, ge=0.5, le=20.0, description="Depth of the slots below the specimen")
-    min_rib_mm: float = Field(1.5, ge=0.8, le=20.0, description="Thinnest wall allowed between two slots")
-    min_end_slab_mm: float = Field(2.0, ge=0.0, le=20.0, description="Thinnest tissue beyond the first and last plane")
-    flange_mm: float = Field(6.0, ge=0.0, le=40.0, description="Width of the foot plate round the block")
-    key_mm: float = Field(
-        8.0, ge=5.0, le=30.0, description="Leg of the one corner cut off, so that the mould has one way round"
-    )
-    chamfer_mm: float = Field(1.5, ge=0.3, le=4.0, description="Chamfer of the other vertical edges")
-    digit_mm: float = Field(5.0, ge=4.0, le=20.0, description="Height of the engraved slice numbers")
-    letter_mm: float = Field(10.0, ge=5.0, le=30.0, description="Largest height of the engraved anatomical letters")
-    stroke_mm: float = Field(0.8, ge=0.8, le=3.0, description="Stroke width of engraved text")
-    engrave_mm: float = Field(1.0, ge=0.4, le=1.5, description="Depth of engraved text")
+from comould.mould.parameters import Parameters
 
 
 class Template(BaseModel):
@@ -84,12 +59,18 @@ class Template(BaseModel):
         return [
             (
                 key,
-                f"{getattr(self.parameters, key):g}",
+                _shown(getattr(self.parameters, key)),
                 field.description or "",
                 self.sources.get(key, "comould default"),
             )
             for key, field in Parameters.model_fields.items()
         ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+    return f"{value:g}"
 
 
 def templates() -> tuple[Template, ...]:

@@ -18,8 +18,8 @@ from scipy.special import ndtri
 from comould.mould import _cast
 from comould.mould.body import Layout
 from comould.mould.lesion import BoolArray, Lesion
+from comould.mould.parameters import Parameters
 from comould.mould.surface import whole_ratio
-from comould.mould.template import Parameters
 from comould.space import FloatArray, SlicePlan
 
 FIT = "free space matches segmentation + clearance"
