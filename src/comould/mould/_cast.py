@@ -10,6 +10,7 @@ import numpy.typing as npt
 from comould.space import FloatArray
 
 IntArray = npt.NDArray[np.intp]
+_Hits = tuple[IntArray, IntArray, FloatArray, npt.NDArray[np.int8]]
 
 _NUDGE = (1.234567e-5, 2.345678e-5)
 """Rays run beside whole numbers, in columns: through a vertex or along an edge is then as good as impossible."""
@@ -17,7 +18,7 @@ _NUDGE = (1.234567e-5, 2.345678e-5)
 _CHUNK = 4_000_000
 
 
-def hits(triangles: FloatArray, shape: tuple[int, int]) -> tuple[IntArray, IntArray, FloatArray, npt.NDArray[np.int8]]:
+def hits(triangles: FloatArray, shape: tuple[int, int]) -> _Hits:
     """Shoot rays along +z through whole-number columns (x, y) and find every triangle they cross.
 
     Parameters
@@ -33,10 +34,12 @@ def hits(triangles: FloatArray, shape: tuple[int, int]) -> tuple[IntArray, IntAr
         Column x, column y, z of the crossing, and its sense: −1 where the ray enters a solid whose triangles face
         outwards, +1 where it leaves.
     """
-    found = [_cross(part, columns) for part, columns in _candidates(triangles, shape)]
+    found = list(_crossings(triangles, shape))
     if not found:
         empty = np.zeros(0, dtype=np.intp)
         return empty, empty, np.zeros(0), np.zeros(0, dtype=np.int8)
+    if len(found) == 1:
+        return found[0]
     x, y, z, sense = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return x, y, z, sense
 
@@ -75,57 +78,75 @@ class Rays:
 
     def __init__(self, triangles: FloatArray) -> None:
         self._triangles = triangles
-        self._low, self._high = triangles.min(axis=1), triangles.max(axis=1)
+        corners = [triangles[:, corner] for corner in range(3)]
+        self._low, self._high = _least(corners) - 1e-3, _most(corners) + 1e-3
 
     def along(self, origin: FloatArray, axis: int) -> FloatArray:
         """Shoot one ray both ways along an axis and return the sorted coordinates where it meets the mesh."""
         first, second = (axis + 1) % 3, (axis + 2) % 3
-        near = (self._low[:, first] <= origin[first] + 1e-3) & (self._high[:, first] >= origin[first] - 1e-3)
-        near &= (self._low[:, second] <= origin[second] + 1e-3) & (self._high[:, second] >= origin[second] - 1e-3)
+        near = (self._low[:, first] <= origin[first]) & (self._high[:, first] >= origin[first])
+        near &= (self._low[:, second] <= origin[second]) & (self._high[:, second] >= origin[second])
         local = self._triangles[near][:, :, [first, second, axis]] - np.array([origin[first], origin[second], 0.0])
         return np.sort(hits(local, (1, 1))[2])
 
 
-def _candidates(
-    triangles: FloatArray, shape: tuple[int, int]
-) -> Iterator[tuple[FloatArray, tuple[IntArray, IntArray]]]:
-    """Pair triangles with the columns inside their bounding boxes, in chunks of bounded size."""
-    nudge = np.array(_NUDGE)
-    flat = triangles[:, :, :2] - nudge
-    first = np.clip(np.ceil(flat.min(axis=1)), 0, None).astype(np.intp)
-    last = np.minimum(np.floor(flat.max(axis=1)), np.array(shape) - 1).astype(np.intp)
-    spans = np.clip(last - first + 1, 0, None)
-    counts = spans[:, 0] * spans[:, 1]
-    used = np.flatnonzero(counts)
+def _crossings(triangles: FloatArray, shape: tuple[int, int]) -> Iterator[_Hits]:
+    """Pair triangles with the columns inside their bounding boxes, in chunks of bounded size, and keep the crossings.
+
+    A triangle's edges are given by coefficients that change their sign, and nothing else, when the edge runs the other
+    way: neighbours agree to the last bit on which side of their common edge a ray passes.
+    """
+    # One array per coordinate: reducing over a last axis of three is many times slower.
+    xs = [triangles[:, corner, 0] - _NUDGE[0] for corner in range(3)]
+    ys = [triangles[:, corner, 1] - _NUDGE[1] for corner in range(3)]
+    first_x, wide = _span(xs, shape[0])
+    first_y, deep = _span(ys, shape[1])
+    used = np.flatnonzero((wide > 0) & (deep > 0))
+    counts = wide[used] * deep[used]
+    total = np.cumsum(counts)
     if not used.size:
         return
-    edges = np.searchsorted(np.cumsum(counts[used]), np.arange(_CHUNK, counts.sum() + _CHUNK, _CHUNK))
-    for rows in np.split(used, np.unique(edges + 1)):
-        if not rows.size:
+    edges = np.searchsorted(total, np.arange(_CHUNK, total[-1] + _CHUNK, _CHUNK))
+    for part in np.split(np.arange(used.size), np.unique(edges + 1)):
+        if not part.size:
             continue
-        n = counts[rows]
+        rows, n = used[part], counts[part]
         which = np.repeat(np.arange(rows.size), n)
-        rank = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-        width = spans[rows, 0][which]
-        x = first[rows, 0][which] + rank % width
-        y = first[rows, 1][which] + rank // width
-        yield triangles[rows[which]], (x, y)
+        rank = np.arange(which.size) - np.repeat(np.cumsum(n) - n, n)
+        down = rank // wide[rows][which]
+        x = first_x[rows][which] + rank - down * wide[rows][which]
+        y = first_y[rows][which] + down
+        yield _cross([v[rows] for v in xs], [v[rows] for v in ys], triangles[rows, :, 2], (which, x, y))
+
+
+def _span(corners: list[FloatArray], size: int) -> tuple[IntArray, IntArray]:
+    """First whole number within the corners' range, and how many there are, within 0 … size - 1."""
+    first = np.maximum(np.ceil(_least(corners)), 0.0)
+    last = np.minimum(np.floor(_most(corners)), size - 1.0)
+    return first.astype(np.intp), np.maximum(last - first + 1.0, 0.0).astype(np.intp)
+
+
+def _least(corners: list[FloatArray]) -> FloatArray:
+    return np.minimum(np.minimum(corners[0], corners[1]), corners[2])
+
+
+def _most(corners: list[FloatArray]) -> FloatArray:
+    return np.maximum(np.maximum(corners[0], corners[1]), corners[2])
 
 
 def _cross(
-    corners: FloatArray, columns: tuple[IntArray, IntArray]
-) -> tuple[IntArray, IntArray, FloatArray, npt.NDArray[np.int8]]:
-    x, y = columns
-    px, py = x + _NUDGE[0], y + _NUDGE[1]
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-
-    def side(p: FloatArray, q: FloatArray) -> FloatArray:
-        return (q[:, 0] - p[:, 0]) * (py - p[:, 1]) - (q[:, 1] - p[:, 1]) * (px - p[:, 0])
-
-    wa, wb, wc = side(b, c), side(c, a), side(a, b)
-    total = wa + wb + wc
-    hit = ((wa > 0) & (wb > 0) & (wc > 0)) | ((wa < 0) & (wb < 0) & (wc < 0))
-    hit &= total != 0
-    weight = total[hit]
-    z = (wa[hit] * a[hit, 2] + wb[hit] * b[hit, 2] + wc[hit] * c[hit, 2]) / weight
-    return x[hit], y[hit], z, np.sign(weight).astype(np.int8)
+    xs: list[FloatArray], ys: list[FloatArray], heights: FloatArray, pairs: tuple[IntArray, IntArray, IntArray]
+) -> _Hits:
+    """Keep the pairs of triangle and column that meet."""
+    which, x, y = pairs
+    sides = []
+    for p, q in ((1, 2), (2, 0), (0, 1)):
+        along_x, along_y = xs[q] - xs[p], ys[q] - ys[p]
+        offset = xs[p] * ys[q] - xs[q] * ys[p]
+        sides.append(along_x[which] * y - along_y[which] * x + offset[which])
+    wa, wb, wc = sides
+    hit = np.flatnonzero(((wa > 0) & (wb > 0) & (wc > 0)) | ((wa < 0) & (wb < 0) & (wc < 0)))
+    wa, wb, wc, z = wa[hit], wb[hit], wc[hit], heights[which[hit]]
+    weight = wa + wb + wc
+    height = (wa * z[:, 0] + wb * z[:, 1] + wc * z[:, 2]) / weight
+    return x[hit], y[hit], height, np.sign(weight).astype(np.int8)

@@ -107,6 +107,12 @@ class DistanceField:
         return float(layers.sum()) * self.step_mm**3 / 1000.0
 
 
+def bounds(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the lower and upper bounds ``(3,)`` of points ``(n, 3)``; numpy reduces a short last axis far slower."""
+    columns = [points[:, axis] for axis in range(points.shape[1])]
+    return np.array([column.min() for column in columns]), np.array([column.max() for column in columns])
+
+
 def _vertex_normals(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> FloatArray:
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -118,7 +124,8 @@ def _vertex_normals(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> Float
 
 def grid_step(lesion: Lesion, extra_mm: float, max_step_mm: float = 0.5) -> float:
     """Choose the field's spacing: fine for small lesions, bounded in memory for large ones."""
-    spans = np.ptp(lesion.points_mm(), axis=0) + 2 * extra_mm
+    low, high = bounds(lesion.points_mm())
+    spans = high - low + 2 * extra_mm
     diagonal_free = float(np.prod(spans)) * 1.5
     fine = float(np.clip((lesion.volume_ml * 1000.0) ** (1 / 3) / 60.0, 0.15, max_step_mm))
     return max(fine, (diagonal_free / MAX_VOXELS) ** (1 / 3))
@@ -281,8 +288,8 @@ def _resample(
     inside[:, axis] *= refine
     points = (inside @ patient_from_native[:3, :3].T + patient_from_native[:3, 3]) @ rotation.T
     half = 0.5 * np.abs(rotation @ patient_from_native[:3, :3] * np.eye(3)[axis] * refine).sum(axis=1)
-    low = points.min(axis=0) - half - margin
-    high = points.max(axis=0) + half + margin
+    low, high = bounds(points)
+    low, high = low - half - margin, high + half + margin
     high[2] += above
     shape = np.ceil((high - low) / step).astype(int) + 1
     # scipy maps output (z, y, x) indices to input ones: reverse the axes of the x, y, z matrices.

@@ -19,7 +19,7 @@ from comould.mould import _cast
 from comould.mould.body import Layout
 from comould.mould.lesion import BoolArray, Lesion
 from comould.mould.parameters import Parameters
-from comould.mould.surface import whole_ratio
+from comould.mould.surface import bounds, whole_ratio
 from comould.space import FloatArray, SlicePlan
 
 FIT = "free space matches segmentation + clearance"
@@ -90,8 +90,8 @@ def slot_checks(triangles: FloatArray, layout: Layout, size: Parameters) -> list
 
 def lift_check(mould: FloatArray, specimen: FloatArray, pitch_mm: float = 0.6) -> Check:
     """Look from above, column by column: no mould over any part of the specimen (both ``(m, 3, 3)``, mould frame)."""
-    low = specimen.reshape(-1, 3).min(axis=0)
-    shape = tuple(int(n) for n in np.ceil(np.ptp(specimen.reshape(-1, 3), axis=0)[:2] / pitch_mm) + 1)
+    low, high = bounds(specimen.reshape(-1, 3))
+    shape = tuple(int(n) for n in np.ceil((high - low)[:2] / pitch_mm) + 1)
     scale = np.array([1 / pitch_mm, 1 / pitch_mm, 1.0])
     highest = np.full(shape, -np.inf)
     lowest = np.full(shape, np.inf)
