@@ -97,9 +97,62 @@ def test_vector_image_is_refused():
         select_lesion(image)
 
 
-def test_left_handed_grid_is_refused(two):
-    with pytest.raises(GeometryError, match=r"left-handed.*mirror image"):
-        select_lesion(image_of(two, direction=np.diag([1, 1, -1])), "largest")
+def positions(image):
+    """Rounded patient positions of the marked voxels."""
+    index = np.argwhere(sitk.GetArrayFromImage(image))[:, ::-1]
+    return sorted(image.TransformIndexToPhysicalPoint(row) for row in index.tolist())
+
+
+@pytest.mark.parametrize("flips", [(True, False, False), (False, True, False), (False, False, True), (True,) * 3])
+def test_left_handed_storage_moves_no_voxel_and_is_told(two, flips):
+    two[:6] = 0
+    image = image_of(two)
+    stored = sitk.Flip(image, flips)
+    with pytest.warns(ComouldWarning, match=r"left-handed.*moves no voxel.*letters"):
+        chosen = select_lesion(stored)
+    np.testing.assert_allclose(positions(chosen), positions(image), atol=1e-9)
+    assert np.linalg.det(np.reshape(chosen.GetDirection(), (3, 3))) == pytest.approx(1.0)
+
+
+def test_a_flat_image_is_refused():
+    with pytest.raises(GeometryError, match="3 dimensions"):
+        select_lesion(sitk.Image(4, 4, sitk.sitkUInt8))
+
+
+@pytest.mark.parametrize(("order", "flips"), [((2, 0, 1), (False,) * 3), ((1, 0, 2), (True, True, True))])
+def test_storage_order_changes_neither_mask_nor_rank(two, order, flips):
+    image = image_of(two)
+    stored = sitk.Flip(sitk.PermuteAxes(image, order), flips)
+    one, other = find_lesion(image, 2), find_lesion(stored, 2)
+    assert np.array_equal(one.mask, other.mask)
+    assert one.grid == other.grid
+    assert one.stored is None
+    assert other.stored == Grid.from_image(stored)
+    check_fits_image(other, image)
+    chosen = select_lesion(stored, 2)
+    assert Grid.from_image(chosen) == Grid.from_image(stored)
+    np.testing.assert_allclose(positions(chosen), positions(select_lesion(image, 2)), atol=1e-9)
+
+
+def test_equal_lesions_are_ranked_by_position_not_by_storage():
+    array = np.zeros((10, 20, 20), np.uint8)
+    array[2:6, 4:8, 3:7] = array[2:6, 12:16, 12:16] = 1
+    image = image_of(array)
+    turned = sitk.Flip(image, (True, True, False))
+    first = [find_lesion(one, 1).points_mm().mean(axis=0) for one in (image, turned)]
+    np.testing.assert_allclose(*first)
+
+
+def test_points_are_held_by_voxels(two):
+    lesion = find_lesion(image_of(two), "largest")
+    assert lesion.holds(lesion.points_mm()).all()
+    corner = lesion.points_mm().min(axis=0)
+    assert lesion.holds(np.array([corner, corner - [0.4, 0, 0], corner - [0.6, 0, 0], [1e3, 0, 0]])).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

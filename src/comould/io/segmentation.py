@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from comould.errors import InputError
+from comould.io.image import right_handed
 from comould.io.roi import Roi
 from comould.io.volume import Handed, kind_of
 from comould.space import Grid
@@ -33,9 +34,10 @@ def read_segmentation(
         Label map (``.nii``, ``.nii.gz``, ``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; 3D Slicer's named and overlapping
         segments too), DICOM SEG, RTSTRUCT, or a folder that holds one of the latter two.
     image
-        The image it was drawn on; the mask comes out on its grid. A label map may have its axes in another order, as
-        long as its voxel centres are the image's (within a fifth of a voxel). Without it a label map and a SEG keep
-        their own grid, and an RTSTRUCT gets one made from its contours (with a warning).
+        The image it was drawn on; the mask comes out on its grid (of a left-handed image in memory: on the grid of
+        :func:`~comould.io.right_handed`, whose voxels lie where the image's do). A label map may have its axes in
+        another order, as long as its voxel centres are the image's (within a fifth of a voxel). Without it a label map
+        and a SEG keep their own grid, and an RTSTRUCT gets one made from its contours (with a warning).
     roi
         Label value, segment number or ROI number; or a name, regardless of case. Needed when there are several.
     left_handed
@@ -60,6 +62,7 @@ def read_segmentation(
         slices, empty slices between drawn ones.
     """
     path = Path(path)
+    image = None if image is None else right_handed(image)
     grid = None if image is None else Grid.from_image(image)
     kind, file = _resolve(path)
     if kind == "labelmap":

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from comould.errors import ComouldWarning, GeometryError, InputError
+from comould.mould.storage import aligned, canonical
 from comould.space import FloatArray, Grid, anatomical_letter
 
 if TYPE_CHECKING:
@@ -34,17 +35,20 @@ class Lesion:
     mask
         ``(z, y, x)`` bool on ``grid``.
     grid
-        Where its voxels are.
+        Where its voxels are; in one order of axes for every storage order, see :mod:`comould.mould.storage`.
     parts
         Connected parts kept.
     specks
         Connected parts dropped.
+    stored
+        The grid as stored (right-handed), whose k counts the image's slices; ``None`` when it is ``grid``.
     """
 
     mask: BoolArray
     grid: Grid
     parts: int
     specks: int
+    stored: Grid | None = None
 
     @property
     def volume_ml(self) -> float:
@@ -71,6 +75,14 @@ class Lesion:
         matrix[:3, 3] = self.grid.patient_from_index(low)[0]
         return np.pad(self.mask[box], pad), matrix
 
+    def holds(self, points_mm: FloatArray) -> BoolArray:
+        """Tell which patient points ``(n, 3)`` lie in a voxel of the mask."""
+        index = np.rint(self.grid.index_from_patient(points_mm)).astype(np.intp)
+        within = np.all((index >= 0) & (index < self.grid.size), axis=1)
+        held = np.zeros(len(index), dtype=bool)
+        held[within] = self.mask[tuple(index[within, ::-1].T)]
+        return held
+
     def points_mm(self) -> FloatArray:
         """Patient positions ``(n, 3)`` of the voxel centres."""
         return self.grid.patient_from_index(np.argwhere(self.mask)[:, ::-1])
@@ -89,7 +101,7 @@ def select_lesion(mask: sitk.Image, lesion: str | int | None = None) -> sitk.Ima
     Returns
     -------
     sitk.Image
-        uint8, 0/1, on the same grid.
+        uint8, 0/1, on the same grid (its right-handed reordering where it is left-handed).
 
     Raises
     ------
@@ -100,23 +112,29 @@ def select_lesion(mask: sitk.Image, lesion: str | int | None = None) -> sitk.Ima
     Warns
     -----
     ComouldWarning
-        If specks (parts below 1 % of the largest) were dropped.
+        If specks (parts below 1 % of the largest) were dropped, or the image is stored left-handed.
     """
     chosen = find_lesion(mask, lesion)
-    return chosen.grid.to_image(chosen.mask)
+    if chosen.stored is None:
+        return chosen.grid.to_image(chosen.mask)
+    return chosen.stored.to_image(canonical(chosen.stored).inverse.of_array(chosen.mask))
 
 
 def find_lesion(mask: sitk.Image, lesion: str | int | None = None) -> Lesion:
     """Check a label image and choose the lesion; see :func:`select_lesion`."""
     import SimpleITK as sitk
 
-    grid = Grid.from_image(mask)
     if mask.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             subject="segmentation", expected="one value per voxel", found=f"{mask.GetNumberOfComponentsPerPixel()}"
         )
-    array = sitk.GetArrayViewFromImage(mask)
-    inside = _binary(array)
+    upright = _upright(mask)
+    stored = Grid.from_image(upright)
+    inside = _binary(sitk.GetArrayViewFromImage(upright))
+    turn = canonical(stored)
+    grid = stored
+    if not turn.kept:
+        grid, inside = turn.of_grid(stored), turn.of_array(inside)
     labels, count = ndi.label(inside, structure=_FULL)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     # By size, then by position of the first voxel: the rank does not depend on anything else.
@@ -134,7 +152,7 @@ def find_lesion(mask: sitk.Image, lesion: str | int | None = None) -> Lesion:
     keep = _choose(real, sizes.astype(np.float64) * grid.voxel_ml, lesion)
     kept = np.zeros(count + 1, dtype=bool)
     kept[np.array(keep) + 1] = True
-    return Lesion(kept[labels], grid, len(keep), specks)
+    return Lesion(kept[labels], grid, len(keep), specks, None if turn.kept else stored)
 
 
 def check_fits_image(lesion: Lesion, image: sitk.Image | None) -> None:
@@ -145,7 +163,7 @@ def check_fits_image(lesion: Lesion, image: sitk.Image | None) -> None:
     GeometryError
         With the sides, sizes or differences found.
     """
-    if image is not None and (difference := Grid.from_image(image).difference(lesion.grid)):
+    if image is not None and (difference := _difference(image, lesion.stored or lesion.grid)):
         raise GeometryError(
             subject="segmentation and image",
             expected="the same grid",
@@ -173,6 +191,30 @@ def check_fits_image(lesion: Lesion, image: sitk.Image | None) -> None:
             found=f"{' × '.join(map(str, extent))} voxels ({' × '.join(f'{mm:.3g}' for mm in extent_mm)} mm)",
             remedy="A mould needs a body, not a sliver: check the drawing or its slice spacing",
         )
+
+
+def _upright(mask: sitk.Image) -> sitk.Image:
+    """Reorder a left-handed image in memory: SimpleITK states where each voxel lies, whatever its storage order."""
+    from comould.io import right_handed
+
+    upright = right_handed(mask)
+    if upright is not mask:
+        warnings.warn(
+            "segmentation: stored left-handed (determinant −1); its rows were turned round together with their "
+            "direction, which moves no voxel in the patient. A script that swapped axes leaves such a matrix too: "
+            "check left and right on the mould's letters",
+            ComouldWarning,
+            stacklevel=4,
+        )
+    return upright
+
+
+def _difference(image: sitk.Image, grid: Grid) -> str:
+    """Say how an image's voxels lie elsewhere than a grid's; the order they are stored in does not count."""
+    from comould.io import right_handed
+
+    other = Grid.from_image(right_handed(image))
+    return other.difference(grid) and aligned(other, grid).difference(grid)
 
 
 def _binary(array: npt.NDArray[np.generic]) -> BoolArray:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from comould.errors import ComouldWarning, GeometryError, InputError
+from comould.mould.lattice import TOLERANCE_MM, Room
+from comould.mould.parameters import Parameters
+from comould.mould.profile import EVEN_TIE, Profile, feature_profile, habitat_profiles, sight
+from comould.mould.storage import NAMED, canonical, slice_axis, spread
 from comould.space import CutPlane, FloatArray, Grid, SlicePlan
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from comould.mould.lesion import Lesion
 
 PARALLEL_DEG = 0.5
 """Planes nearer than this to an image axis are taken to be the image's own slices."""
 
-UNIFORM_TOLERANCE = 0.2
-"""Largest relative change of spacing that keeps the planes equally spaced on slices."""
-
-_NAMED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "axial": ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),
-    "coronal": ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
-    "sagittal": ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
-}
+SHIFTS = 20
+"""Places within one spacing that are tried for the planes that see most habitats, where they do not snap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +53,9 @@ def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
     ----------
     plane
         Axial looks towards the head (u to the patient's left, v posterior), coronal looks posterior (u left, v
-        inferior), sagittal looks to the patient's right (u posterior, v inferior), ``"image"`` looks along the image's
-        k axis (u = i, v = j): what a viewer shows. A vector of 3 (patient LPS) is the normal itself.
+        inferior), sagittal looks to the patient's right (u posterior, v inferior). ``"image"`` takes the acquisition's
+        own slices, oblique or not, turned as the nearest of these views, whatever the storage order. A vector of 3
+        (patient LPS) is the normal itself.
     grid
         The image's grid; a normal within 0.5° of its slices' normal is replaced by it exactly.
 
@@ -64,9 +69,10 @@ def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
     if isinstance(plane, str):
         name = plane.strip().lower()
         if name == "image":
-            normal, u = grid.axes[:, 2], grid.axes[:, 0]
-        elif name in _NAMED:
-            normal, u = (np.array(part) for part in _NAMED[name])
+            upright = canonical(grid).of_grid(grid)
+            normal, u = upright.axes[:, 2], upright.axes[:, 0]
+        elif name in NAMED:
+            normal, u = (np.array(part) for part in NAMED[name])
         else:
             raise InputError(
                 subject=f"plane {plane!r}",
@@ -79,7 +85,7 @@ def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
         if not np.isfinite(length) or length < 1e-6:
             raise InputError(subject="plane", expected="a finite normal vector of 3", found=f"{list(plane)}")
         normal = normal / length
-        u = np.array(_NAMED["sagittal"][1] if np.argmax(np.abs(normal)) == 0 else _NAMED["axial"][1])
+        u = np.array(NAMED["sagittal"][1] if np.argmax(np.abs(normal)) == 0 else NAMED["axial"][1])
     axis = _parallel_axis(normal, grid)
     if axis is not None:
         normal = grid.axes[:, axis] * np.sign(grid.axes[:, axis] @ normal)
@@ -88,6 +94,59 @@ def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
     u = u - normal * (u @ normal)
     u = u / np.linalg.norm(u)
     return View(normal, u, np.cross(normal, u), axis)
+
+
+def plan_for(
+    lesion: Lesion,
+    view: View,
+    size: Parameters,
+    *,
+    habitats: sitk.Image | None = None,
+    feature: sitk.Image | None = None,
+) -> SlicePlan:
+    """Place the cutting planes of a specimen as its settings say.
+
+    Parameters
+    ----------
+    lesion
+        The specimen.
+    view
+        Directions of the cut.
+    size
+        ``positions_mm`` lists the cuts, else they lie ``spacing_mm`` apart, centred as ``centre_on`` says; ``snap``,
+        ``face``, ``min_end_slab_mm``, ``slot_mm`` and ``min_rib_mm`` hold for both.
+    habitats
+        Label image for ``centre_on="most_habitats"``: of all places of the planes, the one where most habitats have
+        room for a core of 3 mm on some plane, and then the one where the worst-off habitat is seen most.
+    feature
+        Mask whose largest cross-section ``centre_on="largest_section"`` takes, instead of the specimen's.
+
+    Returns
+    -------
+    SlicePlan
+        Planes ``P01``, ``P02``, … along the normal; ``kerf_mm`` is the slot's width, ``image_index`` is filled where
+        planes are parallel to the slices as stored.
+
+    Raises
+    ------
+    InputError
+        If spacing or positions leave ribs or end slabs thinner than allowed, or the labels to centre on are missing.
+
+    Warns
+    -----
+    ComouldWarning
+        If planes moved onto slices, if end slabs are thin, or if habitats are not seen.
+    """
+    room = _room(lesion.points_mm(), view, lesion.grid, size)
+    if size.positions_mm:
+        at = room.listed(size.positions_mm)
+        _tell_moved(at, np.sort(size.positions_mm))
+    else:
+        at = _placed(room, lesion, view, size, (habitats, feature))
+        _tell_spacing(at, room)
+        _tell_ends(at, room)
+    stored = lesion.grid if lesion.stored is None else lesion.stored
+    return _planes(lesion.points_mm(), view, stored, size, at)
 
 
 def plan_cuts(
@@ -100,66 +159,95 @@ def plan_cuts(
     min_rib_mm: float,
     min_end_slab_mm: float,
 ) -> SlicePlan:
-    """Place the cutting planes through the lesion, centred on it.
+    """Place equally spaced planes, centred and snapped, through the voxel centres ``(n, 3)`` of a specimen.
 
-    Parameters
-    ----------
-    points_mm
-        ``(n, 3)`` patient positions of the lesion's voxel centres.
-    view, grid
-        Directions of the cut, and the image's grid.
-    spacing_mm
-        Distance asked for between neighbouring planes.
-    slot_mm
-        Slot width: booked as the planes' kerf.
-    min_rib_mm
-        Thinnest wall allowed between two slots.
-    min_end_slab_mm
-        Thinnest tissue allowed beyond the first and the last plane.
-
-    Returns
-    -------
-    SlicePlan
-        Planes ``P01``, ``P02``, … along the normal; ``image_index`` is filled when they lie on slices.
-
-    Raises
-    ------
-    InputError
-        If the spacing leaves ribs thinner than allowed.
-
-    Warns
-    -----
-    ComouldWarning
-        If the spacing changed because planes snapped to slices, or if even one plane leaves thin end slabs.
+    See :func:`plan_for`, which takes all settings.
     """
-    if spacing_mm - slot_mm < min_rib_mm - 1e-9:
+    size = Parameters.model_validate(
+        {
+            "spacing_mm": spacing_mm,
+            "slot_mm": slot_mm,
+            "min_rib_mm": min_rib_mm,
+            "min_end_slab_mm": min_end_slab_mm,
+        }
+    )
+    room = _room(points_mm, view, grid, size)
+    at = room.centred()
+    _tell_spacing(at, room)
+    _tell_ends(at, room)
+    return _planes(points_mm, view, grid, size, at)
+
+
+def _room(points_mm: FloatArray, view: View, grid: Grid, size: Parameters) -> Room:
+    least = size.slot_mm + size.min_rib_mm
+    if not size.positions_mm and size.spacing_mm < least - 1e-9:
         raise InputError(
-            subject=f"spacing {spacing_mm:g} mm",
-            expected=f"at least {slot_mm + min_rib_mm:g} mm (slot {slot_mm:g} + rib {min_rib_mm:g})",
-            found=f"ribs of {spacing_mm - slot_mm:.3g} mm",
+            subject=f"spacing {size.spacing_mm:g} mm",
+            expected=f"at least {least:g} mm (slot {size.slot_mm:g} + rib {size.min_rib_mm:g})",
+            found=f"ribs of {size.spacing_mm - size.slot_mm:.3g} mm",
             remedy="Give a larger spacing, or a narrower slot_mm",
         )
     along = points_mm @ view.normal
     # The outer voxels reach half their own extent beyond their centres.
-    half = 0.5 * float(np.abs(view.normal @ grid.axes) @ np.array(grid.spacing_mm))
-    low, high = float(along.min()) - half, float(along.max()) + half
-    if view.axis is None:
-        at = _centred(low, high, spacing_mm, _count(low, high, spacing_mm, min_end_slab_mm))
-    else:
-        at = _snapped(low, high, view, grid, (spacing_mm, slot_mm + min_rib_mm, min_end_slab_mm))
-    if min(at[0] - low, high - at[-1]) < min_end_slab_mm - 1e-6:
-        warnings.warn(
-            f"cutting planes: end slabs of {at[0] - low:.2f} and {high - at[-1]:.2f} mm are thinner than the "
-            f"{min_end_slab_mm:g} mm asked for: the lesion is only {high - low:.1f} mm long",
-            ComouldWarning,
-            stacklevel=3,
+    half = 0.5 * spread(grid, view.normal)
+    return Room(
+        float(along.min()) - half,
+        float(along.max()) + half,
+        size.spacing_mm,
+        least,
+        size.min_end_slab_mm,
+        grid.spacing_mm[view.axis] if size.snap and view.axis is not None else None,
+        float(np.asarray(grid.origin_mm) @ view.normal),
+    )
+
+
+def _placed(
+    room: Room, lesion: Lesion, view: View, size: Parameters, labels: tuple[sitk.Image | None, sitk.Image | None]
+) -> FloatArray:
+    """Equally spaced planes, centred as asked."""
+    habitats, feature = labels
+    if size.centre_on == "largest_section":
+        profile = (
+            Profile.of(lesion.points_mm(), lesion.grid, view.normal)
+            if feature is None
+            else feature_profile(feature, lesion, view.normal)
         )
+        return room.through(profile.largest_mm(0.5 * (room.low + room.high)))
+    if size.centre_on == "most_habitats":
+        return _seeing_most(room, habitat_profiles(habitats, lesion, view.normal))
+    return room.centred()
+
+
+def _seeing_most(room: Room, profiles: dict[int, Profile]) -> FloatArray:
+    """Try every place of the planes within one spacing; among equals the one nearest the centred planes wins."""
+    start = room.centred()
+    step = room.apart / SHIFTS if room.step is None else room.step
+    count = max(1, round(room.apart / step))
+    shifts = sorted((n - (count - 1) // 2 for n in range(count)), key=lambda n: (abs(n), n))
+    tried = [start, *(room.through(float(start[len(start) // 2]) + n * step) for n in shifts if n)]
+    seen = [sight(at, profiles, room.apart) for at in tried]
+    most = max(len(one.seen) for one in seen)
+    evenest = max(one.evenness for one in seen if len(one.seen) == most)
+    best = next(n for n, one in enumerate(seen) if len(one.seen) == most and one.evenness >= evenest * (1.0 - EVEN_TIE))
+    if missed := sorted(set(profiles) - set(seen[best].seen)):
+        warnings.warn(
+            f"cutting planes: no place of them shows habitat{'s' if len(missed) > 1 else ''} "
+            f"{', '.join(map(str, missed))} with room for a 3 mm core; a smaller spacing may",
+            ComouldWarning,
+            stacklevel=4,
+        )
+    return tried[best]
+
+
+def _planes(points_mm: FloatArray, view: View, stored: Grid, size: Parameters, at: FloatArray) -> SlicePlan:
     middle = 0.5 * (points_mm.min(axis=0) + points_mm.max(axis=0))
     middle = middle - view.normal * (middle @ view.normal)
+    # A slice number is one of the stored k axis: along another axis it would name no image.
+    numbered = view.axis is not None and abs(float(view.normal @ stored.axes[:, 2])) > 1.0 - 1e-6
     planes = []
     for n, position in enumerate(at, 1):
         origin = middle + view.normal * position
-        index = float(grid.index_from_patient(origin)[0, 2]) if view.axis == 2 else None
+        index = round(float(stored.index_from_patient(origin)[0, 2]), 6) + 0.0 if numbered else None
         planes.append(
             CutPlane(
                 f"P{n:02d}",
@@ -167,11 +255,47 @@ def plan_cuts(
                 tuple(view.normal),
                 tuple(view.u),
                 tuple(view.v),
-                image_index=None if index is None else round(index, 6) + 0.0,
-                kerf_mm=slot_mm,
+                image_index=index,
+                kerf_mm=size.slot_mm,
+                face=size.face,
             )
         )
     return SlicePlan(tuple(planes))
+
+
+def _tell_ends(at: FloatArray, room: Room) -> None:
+    if room.thinnest_end(at) < room.end - TOLERANCE_MM:
+        warnings.warn(
+            f"cutting planes: end slabs of {at[0] - room.low:.2f} and {room.high - at[-1]:.2f} mm are thinner than the "
+            f"{room.end:g} mm asked for: the lesion is only {room.high - room.low:.1f} mm long",
+            ComouldWarning,
+            stacklevel=4,
+        )
+
+
+def _tell_spacing(at: FloatArray, room: Room) -> None:
+    if room.step is None or len(at) < 2 or (room.uniform and abs(room.apart - room.spacing) <= 0.005 * room.spacing):
+        return
+    gaps = " or ".join(f"{gap:.3g}" for gap in np.unique(np.diff(at).round(2)))
+    even = "" if room.uniform else f"spacing_mm={room.whole:.4g} gives even slabs on slices, "
+    warnings.warn(
+        f"cutting planes: snapped to the centres of the image's {room.step:.3g} mm slices, so they lie {gaps} mm apart "
+        f"instead of {room.spacing:g} mm ({even}snap=false keeps {room.spacing:g} mm, up to {0.5 * room.step:.2g} mm "
+        "off a slice's centre)",
+        ComouldWarning,
+        stacklevel=4,
+    )
+
+
+def _tell_moved(at: FloatArray, asked: FloatArray) -> None:
+    moved = float(np.abs(at - asked).max())
+    if moved > 5 * TOLERANCE_MM:
+        warnings.warn(
+            f"cutting planes: moved by up to {moved:.2g} mm onto the centres of the image's slices (snap=false keeps "
+            "positions_mm as given)",
+            ComouldWarning,
+            stacklevel=4,
+        )
 
 
 def _parse(text: str) -> list[float]:
@@ -184,54 +308,13 @@ def _parse(text: str) -> list[float]:
 
 
 def _parallel_axis(normal: FloatArray, grid: Grid) -> int | None:
-    """Image axis whose voxel centres are slices for this normal: the k axis, or the thickest one however stored."""
+    """Image axis whose voxel centres are slices for this normal: the slices' own, or one as thick, however stored."""
     cosines = np.abs(normal @ grid.axes)
     axis = int(np.argmax(cosines))
     thickest = grid.spacing_mm[axis] >= 0.99 * max(grid.spacing_mm)
-    if cosines[axis] < np.cos(np.radians(PARALLEL_DEG)) or not (axis == 2 or thickest):
+    if cosines[axis] < np.cos(np.radians(PARALLEL_DEG)) or not (axis == slice_axis(grid) or thickest):
         return None
     return axis
-
-
-def _count(low: float, high: float, spacing: float, end: float) -> int:
-    return max(int(np.floor((high - low - 2 * end) / spacing + 1e-9)) + 1, 1)
-
-
-def _centred(low: float, high: float, spacing: float, count: int) -> FloatArray:
-    return np.asarray(0.5 * (low + high) + spacing * (np.arange(count) - 0.5 * (count - 1)), dtype=np.float64)
-
-
-def _snapped(low: float, high: float, view: View, grid: Grid, rules: tuple[float, float, float]) -> FloatArray:
-    """Snap to voxel centres along ``view.axis``; ``rules`` are spacing, least gap and least end slab in mm."""
-    spacing, least_gap, end = rules
-    axis = view.axis if view.axis is not None else 2
-    step = grid.spacing_mm[axis]
-    phase = float(np.asarray(grid.origin_mm) @ view.normal)
-    per = max(1, round(spacing / step), int(np.ceil(least_gap / step - 1e-9)))
-    # Snapped one by one, neighbours may lie as close as the whole slices in a spacing: unless ribs get too thin.
-    too_close = max(1, int(spacing / step + 1e-9)) * step < least_gap - 1e-9
-    uniform = abs(per * step - spacing) <= UNIFORM_TOLERANCE * spacing or too_close
-    apart = per * step if uniform else spacing
-    # Snapping moves planes by up to half a slice: with one plane fewer the end slabs are thick enough again.
-    for count in range(_count(low, high, apart, end), 0, -1):
-        at = _centred(low, high, apart, count)
-        at = _on_slices(at[:1], step, phase) + apart * np.arange(count) if uniform else _on_slices(at, step, phase)
-        if min(at[0] - low, high - at[-1]) >= end - 1e-6:
-            break
-    if len(at) > 1 and not (uniform and abs(apart - spacing) <= 0.005 * spacing):
-        gaps = " or ".join(f"{gap:.3g}" for gap in np.unique(np.diff(at).round(2)))
-        warnings.warn(
-            f"cutting planes: snapped to the centres of the image's {step:.3g} mm slices, so they lie {gaps} mm apart "
-            f"instead of {spacing:g} mm",
-            ComouldWarning,
-            stacklevel=4,
-        )
-    return at
-
-
-def _on_slices(at: FloatArray, step: float, phase: float) -> FloatArray:
-    # Halves go down, so that a plane midway between two slices does not depend on rounding noise.
-    return np.unique(np.ceil((at - phase) / step - 0.5 - 1e-6)) * step + phase
 
 
 def check_direction(view: View, direction: FloatArray, subject: str) -> FloatArray:
