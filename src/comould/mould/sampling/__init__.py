@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from comould.mould.sampling.blocking import Block, Blocks, block_slab, plan_blocks
     from comould.mould.sampling.cores import plan_cores
     from comould.mould.sampling.options import CoreOptions, PlateOptions
-    from comould.mould.sampling.plate import Plate, plate, plates
+    from comould.mould.sampling.plate_body import Plate, plate, plates
     from comould.mould.sampling.result import Core, SamplingPlan, Shortfall
-    from comould.mould.sampling.slabs import Slab, slabs
+    from comould.mould.sampling.slab import Slab, slabs
     from comould.mould.sampling.write import write_sampling
 
 _MODULE_OF = {
@@ -23,17 +23,17 @@ _MODULE_OF = {
     "Blocks": "blocking",
     "Core": "result",
     "CoreOptions": "options",
-    "Plate": "plate",
+    "Plate": "plate_body",
     "PlateOptions": "options",
     "SamplingPlan": "result",
     "Shortfall": "result",
-    "Slab": "slabs",
+    "Slab": "slab",
     "block_slab": "blocking",
     "plan_blocks": "blocking",
     "plan_cores": "cores",
-    "plate": "plate",
-    "plates": "plate",
-    "slabs": "slabs",
+    "plate": "plate_body",
+    "plates": "plate_body",
+    "slabs": "slab",
     "write_sampling": "write",
 }
 

@@ -41,7 +41,8 @@ class Label:
             direction = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
             # As far out as the box needs to clear the hole on this side.
             reach = radius_mm + GAP_MM + 0.5 * (abs(direction[0]) * wide + abs(direction[1]) * high)
-            places.append(tuple(float(x) for x in np.asarray(at) + direction * (reach + 0.2)))
+            x, y = (np.asarray(at) + direction * (reach + 0.2)).tolist()
+            places.append((float(x), float(y)))
         return cls(text, tuple(places), options.digit_mm, options)
 
     @staticmethod
@@ -107,7 +108,12 @@ def engraved(label: Label, options: PlateOptions) -> Manifold:
 
 def _inside(box: Box, plate: tuple[FloatArray, FloatArray]) -> bool:
     low, high = plate
-    return box[0] >= low[0] + GAP_MM and box[1] >= low[1] + GAP_MM and box[2] <= high[0] - GAP_MM and box[3] <= high[1] - GAP_MM
+    return (
+        box[0] >= low[0] + GAP_MM
+        and box[1] >= low[1] + GAP_MM
+        and box[2] <= high[0] - GAP_MM
+        and box[3] <= high[1] - GAP_MM
+    )
 
 
 def _meets(one: Box, other: Box) -> bool:

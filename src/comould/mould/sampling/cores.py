@@ -15,7 +15,7 @@ from comould.mould.sampling.options import CoreOptions
 from comould.mould.sampling.place import Candidates, Placed, place
 from comould.mould.sampling.raster import BoolArray, Raster, Volume, rasterise
 from comould.mould.sampling.result import Core, SamplingPlan, Shortfall
-from comould.mould.sampling.slabs import Slab, slabs
+from comould.mould.sampling.slab import Slab, slabs
 from comould.space import FloatArray, SlicePlan
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from scipy import ndimage as ndi
 
 from comould.errors import GeometryError
 from comould.mould.outline import PlaneMask
-from comould.mould.sampling.slabs import Slab
+from comould.mould.sampling.slab import Slab
 from comould.space import FloatArray, Grid
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ PIXEL_MM = 0.25
 LARGEST_PX = 480
 """Pixels along a slab's longer side before they grow: 0.25 mm up to 120 mm."""
 DEPTH_STEP_MM = 1.0
+MOST_LAYERS = 12
 _PAD = 2
+_BLUR_VOXELS = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +43,15 @@ class Volume:
         ``(n, 3)`` patient centres of the voxels that are not 0.
     voxel_mm
         Half a voxel's diagonal.
+    fine_mm
+        Its shortest side.
     """
 
     array: npt.NDArray[Any]
-    index_from_patient: FloatArray
+    index_from_patient: npt.NDArray[Any]
     inside_mm: FloatArray
     voxel_mm: float
+    fine_mm: float
 
     @classmethod
     def of(cls, image: sitk.Image, *, labels: bool = False) -> Volume:
@@ -61,7 +66,8 @@ class Volume:
         matrix = grid.matrix.copy()
         matrix[:3, 3] = grid.patient_from_index(low[::-1] - _PAD)[0]
         half = 0.5 * float(np.linalg.norm(grid.spacing_mm))
-        return cls(np.pad(part, _PAD), np.linalg.inv(matrix), grid.patient_from_index(inside[:, ::-1]), half)
+        centres = grid.patient_from_index(inside[:, ::-1])
+        return cls(np.pad(part, _PAD), np.linalg.inv(matrix), centres, half, float(min(grid.spacing_mm)))
 
     def sample(self, patient_from_raster: FloatArray, shape: tuple[int, int, int], *, order: int) -> npt.NDArray[Any]:
         """Sample a block ``(depths, rows, columns)`` whose (4, 4) matrix takes depth, row, column to patient mm."""
@@ -152,7 +158,7 @@ class Raster:
     """
 
     window: Window
-    depths_mm: FloatArray
+    depths_mm: npt.NDArray[Any]
     face_tissue: BoolArray
     face_labels: IntArray
     tissue: BoolArray
@@ -167,14 +173,19 @@ class Raster:
 def rasterise(slab: Slab, tissue: Volume, labels: Volume) -> Raster:
     """Sample a slab: tissue where the mask's linear interpolation is at least ½, labels from the nearest voxel."""
     window = Window.of(slab, tissue)
-    layers = max(1, int(np.ceil(slab.thickness_mm / DEPTH_STEP_MM - 1e-9)))
+    layers = _layers(slab.thickness_mm)
     step = slab.thickness_mm / layers
     stack, face = window.matrix(slab, 0.5 * step, step), window.matrix(slab, 0.0, 1.0)
     many, one = (layers, window.rows, window.columns), (1, window.rows, window.columns)
     inside, on_face = tissue.sample(stack, many, order=1) >= 0.5, tissue.sample(face, one, order=1)[0] >= 0.5
     below, above = labels.sample(stack, many, order=0), labels.sample(face, one, order=0)[0]
     return Raster(
-        window, (np.arange(layers) + 0.5) * step, on_face, np.where(on_face, above, 0), inside, np.where(inside, below, 0)
+        window,
+        (np.arange(layers) + 0.5) * step,
+        on_face,
+        np.where(on_face, above, 0),
+        inside,
+        np.where(inside, below, 0),
     )
 
 
@@ -195,7 +206,15 @@ def outlines(slab: Slab, tissue: Volume, depth_mm: float | None = None) -> list[
     """
     window = Window.of(slab, tissue)
     depth = slab.thickness_mm if depth_mm is None else min(depth_mm, slab.thickness_mm)
-    layers = 1 + max(1, int(np.ceil(depth / DEPTH_STEP_MM - 1e-9)))
-    share = tissue.sample(window.matrix(slab, 0.0, depth / (layers - 1)), (layers, window.rows, window.columns), order=1)
-    flat = PlaneMask(share.max(axis=0), (window.x_mm, window.y_mm), window.pixel_mm)
-    return flat.outlines()
+    layers = 1 + _layers(depth)
+    share = tissue.sample(
+        window.matrix(slab, 0.0, depth / (layers - 1)), (layers, window.rows, window.columns), order=1
+    )
+    # A mask's edge is a staircase: most of a voxel of blur makes it the smooth edge it stands for.
+    smooth = ndi.gaussian_filter(share.max(axis=0), _BLUR_VOXELS * tissue.fine_mm / window.pixel_mm, mode="constant")
+    return PlaneMask(smooth, (window.x_mm, window.y_mm), window.pixel_mm).outlines()
+
+
+def _layers(depth_mm: float) -> int:
+    """How many layers to look at: one a millimetre, in thick slabs fewer."""
+    return int(np.clip(np.ceil(depth_mm / DEPTH_STEP_MM - 1e-9), 1, MOST_LAYERS))

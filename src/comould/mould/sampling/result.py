@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comould.mould.sampling.options import CoreOptions
-from comould.mould.sampling.slabs import Slab
+from comould.mould.sampling.slab import Slab
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,10 @@ class SamplingPlan:
         """One row per habitat of a slab that got fewer cores than wanted."""
         import pandas as pd
 
-        rows = [{**asdict(gap), "face_mm2": round(gap.face_mm2, 1), "volume_ml": round(gap.volume_ml, 3)} for gap in self.short]
+        rows = [
+            {**asdict(gap), "face_mm2": round(gap.face_mm2, 1), "volume_ml": round(gap.volume_ml, 3)}
+            for gap in self.short
+        ]
         return pd.DataFrame(rows, columns=list(Shortfall.__dataclass_fields__))
 
     def write_csv(self, path: str | Path) -> Path:

@@ -15,7 +15,7 @@ from comould.mould.sampling._labels import Label, engraved, place_labels
 from comould.mould.sampling.options import PlateOptions
 from comould.mould.sampling.raster import Volume, outlines
 from comould.mould.sampling.result import Core, SamplingPlan
-from comould.mould.sampling.slabs import Slab
+from comould.mould.sampling.slab import Slab
 from comould.space import FloatArray, Frame, Transform
 
 if TYPE_CHECKING:
@@ -56,22 +56,16 @@ class Plate:
     unmarked: tuple[str, ...]
 
 
-def plates(
-    sampling: SamplingPlan, seg: sitk.Image, *, options: PlateOptions | None = None
-) -> dict[str, Plate]:
+def plates(sampling: SamplingPlan, seg: sitk.Image, *, options: PlateOptions | None = None) -> dict[str, Plate]:
     """Make the plate of every slab that has cores; see :func:`plate`."""
     tissue = Volume.of(seg)
     options = options or PlateOptions()
-    made = {
-        slab.id: _make(slab, tissue, sampling.of(slab), options) for slab in sampling.slabs if sampling.of(slab)
-    }
+    made = {slab.id: _make(slab, tissue, sampling.of(slab), options) for slab in sampling.slabs if sampling.of(slab)}
     _warn(made.values())
     return made
 
 
-def plate(
-    slab: Slab, seg: sitk.Image, cores: Sequence[Core] = (), *, options: PlateOptions | None = None
-) -> Plate:
+def plate(slab: Slab, seg: sitk.Image, cores: Sequence[Core] = (), *, options: PlateOptions | None = None) -> Plate:
     """Make the sampling plate of one slab.
 
     Parameters
@@ -170,9 +164,7 @@ class _Shape:
     high: FloatArray
 
     @classmethod
-    def of(
-        cls, slab: Slab, tissue: Volume, cores: tuple[Core, ...], options: PlateOptions, rim_mm: float
-    ) -> _Shape:
+    def of(cls, slab: Slab, tissue: Volume, cores: tuple[Core, ...], options: PlateOptions, rim_mm: float) -> _Shape:
         pocket = outline_section(outlines(slab, tissue, rim_mm if options.stop == "rim" else None))
         pocket = pocket.offset(options.clearance_mm, circular_segments=_SEGMENTS).simplify(_SMOOTH_MM)
         x0, y0, x1, y1 = pocket.bounds()

@@ -58,7 +58,7 @@ class Slab:
 
     @property
     def across(self) -> float:
-        """u per mm to the right as the face is seen: 1, or −1 where the face shows the mirror image."""
+        """How far u runs per mm to the right as the face is seen: 1, or −1 where the face shows the mirror image."""
         return 1.0 if self.face == "-" else -1.0
 
     @property
