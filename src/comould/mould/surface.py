@@ -61,11 +61,12 @@ class DistanceField:
         padded[near] = np.float32(level_mm + 1e-4 * self.step_mm)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # scikit-image's own, with NumPy 2.5
-            vertices, faces, _, _ = marching_cubes(padded, level_mm, allow_degenerate=False)
+            vertices, faces, _, _ = marching_cubes(
+                padded, level_mm, allow_degenerate=False, mask=_crossed(padded, level_mm)
+            )
         points = (vertices[:, ::-1].astype(np.float64) - 1.0) * self.step_mm + self.origin_mm
         faces = faces.astype(np.int64)
-        corners = points[faces] - self.origin_mm
-        if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) < 0:
+        if _flux(points - self.origin_mm, faces) < 0:
             faces = faces[:, ::-1]
         return points, np.ascontiguousarray(faces)
 
@@ -78,18 +79,36 @@ class DistanceField:
 
         Elsewhere the first-order values stay: they only have to lie on the right side of the level.
         """
+        coarse = self._counted(level_mm)
+        return self._measured(coarse, level_mm, surface, np.abs(coarse - np.float32(level_mm)) < 2.0 * self.step_mm)
+
+    def opened(self, level_mm: float, surface: tuple[FloatArray, npt.NDArray[np.int64]]) -> DistanceField:
+        """Do :meth:`exact_near`, then :meth:`swept_up`, without measuring what the opening takes away anyway."""
+        if level_mm <= 0:
+            return self.swept_up()
+        coarse = self._counted(level_mm)
+        low = np.float32(level_mm - 2.0 * self.step_mm)
+        drawn = (np.minimum.accumulate(coarse, axis=0) > low) & (coarse < np.float32(level_mm + 2.0 * self.step_mm))
+        return self._measured(coarse, level_mm, surface, drawn).swept_up()
+
+    def _counted(self, level_mm: float) -> Field:
+        """Where a level is too far away for a first-order distance, count voxels outwards instead."""
+        if level_mm <= 1.5 * self.step_mm:
+            return self.values
+        away = ndi.distance_transform_edt(self.values > 0, sampling=self.step_mm).astype(np.float32)
+        counted = np.maximum(away - np.float32(0.5 * self.step_mm), np.float32(1e-3))
+        return np.where(self.values > 0, counted, self.values)
+
+    def _measured(
+        self, coarse: Field, level_mm: float, surface: tuple[FloatArray, npt.NDArray[np.int64]], drawn: BoolArray
+    ) -> DistanceField:
         from scipy.spatial import cKDTree
 
         vertices, faces = surface
         normals = _vertex_normals(vertices, faces)
-        coarse = self.values
-        if level_mm > 1.5 * self.step_mm:
-            # To first order is not near enough any more: count voxels outwards.
-            away = ndi.distance_transform_edt(coarse > 0, sampling=self.step_mm).astype(np.float32)
-            coarse = np.where(coarse > 0, np.maximum(away - np.float32(0.5 * self.step_mm), 1e-3), coarse)
-        z, y, x = np.nonzero(np.abs(coarse - np.float32(level_mm)) < 2.0 * self.step_mm)
+        z, y, x = np.nonzero(drawn)
         points = np.column_stack([x, y, z]) * self.step_mm + self.origin_mm
-        distance, nearest = cKDTree(vertices).query(points, workers=-1)
+        distance, nearest = cKDTree(vertices, balanced_tree=False).query(points, workers=-1)
         # The nearest vertex is not the nearest point of the surface: take off the sideways part within one facet.
         along = np.einsum("ij,ij->i", points - vertices[nearest], normals[nearest])
         sideways = np.minimum(distance**2 - along**2, (0.4 * self.step_mm) ** 2)
@@ -113,22 +132,55 @@ def bounds(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.array([column.min() for column in columns]), np.array([column.max() for column in columns])
 
 
+def _crossed(values: Field, level: float) -> BoolArray:
+    """Mark both ends of each cell the level runs through: marching cubes then leaves out all others."""
+    below = values < level
+    some, every = below, below
+    for axis in range(3):
+        one, other = (slice(None),) * axis + (slice(1, None),), (slice(None),) * axis + (slice(-1),)
+        some, every = some[one] | some[other], every[one] & every[other]
+    cells = some & ~every
+    crossed = np.zeros(values.shape, dtype=bool)
+    crossed[1:, 1:, 1:] = cells
+    crossed[:-1, :-1, :-1] |= cells
+    return crossed
+
+
+def _flux(points: FloatArray, faces: npt.NDArray[np.int64]) -> float:
+    """Volume a closed surface encloses, from its projection along x; negative when it is inside out."""
+    corner_x, corner_y, corner_z = ([points[:, axis][faces[:, n]] for n in range(3)] for axis in range(3))
+    y1, y2 = corner_y[1] - corner_y[0], corner_y[2] - corner_y[0]
+    z1, z2 = corner_z[1] - corner_z[0], corner_z[2] - corner_z[0]
+    return float(((corner_x[0] + corner_x[1] + corner_x[2]) * (y1 * z2 - z1 * y2)).sum()) / 6.0
+
+
 def _vertex_normals(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> FloatArray:
-    corners = vertices[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    sums = np.column_stack(
-        [np.bincount(faces.ravel(), np.repeat(normal[:, axis], 3), minlength=len(vertices)) for axis in range(3)]
-    )
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    corners = [[vertices[:, axis][faces[:, n]] for axis in range(3)] for n in range(3)]
+    one, two = ([corners[n][axis] - corners[0][axis] for axis in range(3)] for n in (1, 2))
+    sums = np.empty_like(vertices)
+    for axis in range(3):
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        normal = one[i] * two[j] - one[j] * two[i]
+        sums[:, axis] = sum(np.bincount(faces[:, n], normal, minlength=len(vertices)) for n in range(3))
+    length = np.sqrt(np.einsum("ij,ij->i", sums, sums))
+    return sums / np.maximum(length, 1e-12)[:, None]
 
 
 def grid_step(lesion: Lesion, extra_mm: float, max_step_mm: float = 0.5) -> float:
     """Choose the field's spacing: fine for small lesions, bounded in memory for large ones."""
-    low, high = bounds(lesion.points_mm())
+    low, high = bounds(lesion.grid.patient_from_index(_row_ends(lesion.mask)))
     spans = high - low + 2 * extra_mm
     diagonal_free = float(np.prod(spans)) * 1.5
     fine = float(np.clip((lesion.volume_ml * 1000.0) ** (1 / 3) / 60.0, 0.15, max_step_mm))
     return max(fine, (diagonal_free / MAX_VOXELS) ** (1 / 3))
+
+
+def _row_ends(mask: BoolArray) -> FloatArray:
+    """List the first and last voxel ``(n, 3)`` i, j, k of each row: whatever is linear is extreme there."""
+    k, j = np.nonzero(mask.any(axis=2))
+    rows = mask[k, j]
+    ends = (rows.argmax(axis=1), mask.shape[2] - 1 - rows[:, ::-1].argmax(axis=1))
+    return np.concatenate([np.column_stack([i, j, k]) for i in ends]).astype(np.float64)
 
 
 def distance_field(
@@ -284,7 +336,7 @@ def _resample(
 ) -> tuple[Field, FloatArray]:
     """Bring the native field onto the mould's axes; returns values ``(z, y, x)`` and their origin."""
     step, margin, above, refine, axis = sizes
-    inside = np.argwhere(mask)[:, ::-1].astype(np.float64)
+    inside = _row_ends(mask)
     inside[:, axis] *= refine
     points = (inside @ patient_from_native[:3, :3].T + patient_from_native[:3, 3]) @ rotation.T
     half = 0.5 * np.abs(rotation @ patient_from_native[:3, :3] * np.eye(3)[axis] * refine).sum(axis=1)
@@ -292,14 +344,37 @@ def _resample(
     low, high = low - half - margin, high + half + margin
     high[2] += above
     shape = np.ceil((high - low) / step).astype(int) + 1
-    # scipy maps output (z, y, x) indices to input ones: reverse the axes of the x, y, z matrices.
     index_from_patient = np.linalg.inv(patient_from_native)
     linear = index_from_patient[:3, :3] @ rotation.T
     offset = linear @ low + index_from_patient[:3, 3]
-    values = ndi.affine_transform(
-        native, (linear * step)[::-1, ::-1], offset[::-1], output_shape=tuple(shape[::-1]), order=1, mode="nearest"
+    return _interpolated(native, linear * step, offset, shape), low
+
+
+def _interpolated(native: Field, native_from_new: FloatArray, offset: FloatArray, shape: npt.NDArray[np.intp]) -> Field:
+    """Interpolate linearly on a new lattice of ``shape`` x, y, z; beyond the old one its outermost values go on."""
+    import SimpleITK as sitk
+
+    ends = np.array(np.meshgrid(*((0, n - 1) for n in shape))).reshape(3, -1)
+    low, high = bounds((native_from_new @ ends).T + offset)
+    before = np.maximum(np.ceil(-low), 0).astype(int)
+    after = np.maximum(np.ceil(high) - np.array(native.shape[::-1]) + 1, 0).astype(int)
+    widened = np.pad(native, [(int(a), int(b)) for a, b in zip(before[::-1], after[::-1], strict=True)], mode="edge")
+    image = sitk.GetImageFromArray(widened)
+    transform = sitk.AffineTransform(native_from_new.ravel().tolist(), (offset + before).tolist())
+    reference = sitk.Image([1, 1, 1], sitk.sitkUInt8)
+    turned = sitk.Resample(
+        image,
+        [int(n) for n in shape],
+        transform,
+        sitk.sitkLinear,
+        reference.GetOrigin(),
+        reference.GetSpacing(),
+        reference.GetDirection(),
+        0.0,
+        sitk.sitkFloat32,
+        True,
     )
-    return values, low
+    return np.asarray(sitk.GetArrayFromImage(turned))
 
 
 def _as_distance(values: Field, step: float) -> Field:
@@ -315,12 +390,18 @@ def _as_distance(values: Field, step: float) -> Field:
 
 def _keep_volume(field: DistanceField, volume_ml: float) -> DistanceField:
     """Shift the zero level by the small constant that gives the solid the mask's volume."""
-    values = field.values
+    step, values = field.step_mm, field.values
+    # Three shifts of at most half a millimetre: only the voxels they may reach change their share.
+    reach = np.float32(1.5 + step)
+    near = values[np.abs(values) < reach]
+    deep = int(np.count_nonzero(values <= -reach))
+    total = np.float32(0.0)
     for _ in range(3):
-        now = DistanceField(values, field.origin_mm, field.step_mm).volume_ml()
-        area = 2.0 * float((np.abs(values) < field.step_mm).sum()) * field.step_mm**2 / 4.0 * 1.0
+        share = np.clip(0.5 - near / np.float32(step), 0.0, 1.0).sum(dtype=np.float64)
+        now = (deep + float(share)) * step**3 / 1000.0
+        area = 0.5 * float((np.abs(near) < step).sum()) * step**2
         if area == 0:
             break
-        shift = (now - volume_ml) * 1000.0 / area
-        values = values + np.float32(np.clip(shift, -0.5, 0.5))
-    return DistanceField(values, field.origin_mm, field.step_mm)
+        shift = np.float32(np.clip((now - volume_ml) * 1000.0 / area, -0.5, 0.5))
+        near, total = near + shift, total + shift
+    return DistanceField(values + total, field.origin_mm, step)
