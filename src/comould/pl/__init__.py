@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from comould.pl.habitats_figure import habitat_plane, habitats, selection_curve
     from comould.pl.mould_figure import mould, mould_view
     from comould.pl.planes_figure import plan_overview, plane, planes
+    from comould.pl.pose_figure import pose
     from comould.pl.section_figure import SectionScene, section
     from comould.pl.spots_figure import spots
 
@@ -24,6 +25,7 @@ _HOME = {
     "habitats_figure": ("habitat_plane", "habitats", "selection_curve"),
     "mould_figure": ("mould", "mould_view"),
     "planes_figure": ("plan_overview", "plane", "planes"),
+    "pose_figure": ("pose",),
     "section_figure": ("SectionScene", "section"),
     "spots_figure": ("spots",),
 }
@@ -42,6 +44,7 @@ __all__ = [
     "plan_overview",
     "plane",
     "planes",
+    "pose",
     "ranked",
     "registration_error",
     "section",
