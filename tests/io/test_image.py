@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from comould.errors import ComouldWarning, GeometryError, InputError
-from comould.io import read_image, right_handed, write_image
+from comould.io import read_image, read_segmentation, right_handed, write_image
 from comould.space import Grid
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -194,6 +194,17 @@ def test_left_handed_nifti_can_be_refused(tmp_path, image):
     assert by_position(read_image(path)) == by_position(image)
     with pytest.raises(GeometryError, match="left-handed"):
         read_image(path, left_handed="refuse")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+def test_a_segmentation_meets_a_left_handed_image_in_memory(tmp_path, grid, suffix):
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[1:4, 2:5, 1:3] = mask[2, 2, 3:6] = 1
+    truth = grid.to_image(mask)
+    path = write_image(truth, tmp_path / f"seg{suffix}")
+    found = read_segmentation(path, image=mirrored(truth))
+    assert Grid.from_image(found) == Grid.from_image(right_handed(mirrored(truth)))
+    assert by_position(found) == by_position(truth)
 
 
 def test_right_handed_moves_no_voxel(image):

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from comould.errors import ComouldWarning, GeometryError, InputError
-from comould.mould.planes import check_direction, plan_cuts, resolve_view
+from comould.mould.lesion import find_lesion
+from comould.mould.parameters import Parameters
+from comould.mould.planes import check_direction, plan_cuts, plan_for, resolve_view
 from comould.space import Grid
 
 RULES = {"slot_mm": 1.0, "min_rib_mm": 1.5, "min_end_slab_mm": 2.0}
@@ -93,7 +95,8 @@ def test_a_small_change_of_spacing_stays_uniform_and_is_told():
 
 def test_a_large_change_snaps_each_plane():
     grid = Grid((40, 40, 30), (1, 1, 3.27))
-    with pytest.warns(ComouldWarning, match=r"3.27 or 6.54 mm apart instead of 5 mm"):
+    told = r"3.27 or 6.54 mm apart instead of 5 mm \(spacing_mm=6.54 gives even slabs on slices, snap=false keeps 5 mm"
+    with pytest.warns(ComouldWarning, match=told):
         plan = plan_cuts(
             box_points(grid, (5, 5, 5), (30, 30, 25)), resolve_view("axial", grid), grid, spacing_mm=5, **RULES
         )
@@ -165,3 +168,212 @@ def test_direction_into_the_planes():
     assert np.allclose(check_direction(view, np.array([0, -3.0, 1.0]), "up"), (0, -1, 0))
     with pytest.raises(GeometryError, match="one along their normal"):
         check_direction(view, np.array([0, 0.1, 1.0]), "up")
+
+
+# The plan of a specimen, by its settings
+
+
+def sized(**settings):
+    return Parameters.model_validate(settings)
+
+
+def image_of(inside, grid=None):
+    """A 0/1 image of a ``(z, y, x)`` mask, on 1 × 1 × 3 mm voxels unless told."""
+    grid = grid or Grid(inside.shape[::-1], (1, 1, 3), (-7.5, 3.0, 100.0))
+    return grid.to_image(inside.astype(np.uint8))
+
+
+@pytest.fixture
+def cone():
+    """Wide below, narrow above: 18 slices from z = 106 to 157 mm, the third from below the widest."""
+    mask = np.zeros((22, 44, 44), bool)
+    y, x = np.indices(mask.shape[1:]) - 21.5
+    for k in range(2, 20):
+        mask[k] = np.hypot(x, y) < (19.0 if k == 4 else 18.0 - 0.6 * k)
+    return image_of(mask)
+
+
+def positions(plan):
+    return [round(plane.position_mm, 6) for plane in plan]
+
+
+def plan_of(image, plane="axial", *, habitats=None, feature=None, **settings):
+    lesion = find_lesion(image)
+    return plan_for(lesion, resolve_view(plane, lesion.grid), sized(**settings), habitats=habitats, feature=feature)
+
+
+def test_face_and_kerf_are_booked(cone):
+    for face in "-+":
+        plan = plan_of(cone, spacing_mm=6, face=face, slot_mm=1.3)
+        assert {(plane.face, plane.kerf_mm) for plane in plan} == {(face, 1.3)}
+
+
+def test_no_snapping_when_told(cone):
+    plan = plan_of(cone, spacing_mm=5, snap=False)
+    assert np.allclose(plan.spacings_mm, 5)
+    middle = 0.5 * (plan.planes[0].position_mm + plan.planes[-1].position_mm)
+    # The cone reaches from half a slice below 106 to half a slice above 157 mm.
+    assert middle == pytest.approx(131.5)
+    assert plan.planes[0].image_index == pytest.approx((plan.planes[0].position_mm - 100) / 3, abs=1e-5)
+
+
+def test_a_list_of_cuts_is_sorted_and_snapped(cone):
+    with pytest.warns(ComouldWarning, match=r"moved by up to 1 mm onto the centres .*snap=false"):
+        plan = plan_of(cone, positions_mm=(130, 116, 122))
+    assert positions(plan) == [115, 121, 130]
+    assert [plane.image_index for plane in plan] == [5, 7, 10]
+    assert [plane.id for plane in plan] == ["P01", "P02", "P03"]
+    assert positions(plan_of(cone, positions_mm=(130, 116, 122), snap=False)) == [116, 122, 130]
+    assert positions(plan_of(cone, positions_mm="130, 115 121")) == [115, 121, 130]
+
+
+def test_every_problem_of_a_list_is_told_at_once(cone):
+    listed = (90, 105, 118, 118, 119.2, 121.4, 200)
+    with pytest.raises(InputError) as caught:
+        plan_of(cone, positions_mm=listed, snap=False)
+    message = str(caught.value)
+    assert "\n" not in message
+    for words in (
+        "6 problems",
+        "90 lies outside the specimen",
+        "105 leaves an end slab of 0.50 mm (at least 2)",
+        "118 is given twice",
+        "118 and 119.2 are cut 1.2 mm apart (at least 2.5)",
+        "119.2 and 121.4 are cut 2.2 mm apart",
+        "200 lies outside",
+        "reaches from 104.5 to 158.5 mm",
+    ):
+        assert words in message
+    with pytest.raises(InputError, match=r"117.9 and 118.4 fall on one slice \(snap=false"):
+        plan_of(cone, positions_mm=(117.9, 118.4))
+
+
+@pytest.mark.parametrize("snap", [True, False])
+def test_the_lattice_passes_through_the_largest_section(cone, snap):
+    plan = plan_of(cone, spacing_mm=6, snap=snap, centre_on="largest_section")
+    assert positions(plan) == [112 - 0, *range(118, 157, 6)]
+    assert positions(plan_of(cone, spacing_mm=6, snap=snap)) != positions(plan)
+
+
+def test_the_largest_section_of_a_feature(cone):
+    grid = Grid((20, 20, 20), (1, 1, 1), (5.0, 15.0, 127.0))
+    mask = np.zeros(grid.shape, bool)
+    mask[3:9, 4:9, 4:9] = mask[5, 2:12, 2:12] = True
+    plan = plan_of(cone, spacing_mm=7, snap=False, centre_on="largest_section", feature=image_of(mask, grid))
+    assert 132.0 in positions(plan)
+    far = image_of(mask, Grid((20, 20, 20), (1, 1, 1), (505.0, 15.0, 127.0)))
+    with pytest.raises(InputError, match="feature mask: expected labels inside the specimen, found 225 voxels, none"):
+        plan_of(cone, spacing_mm=7, centre_on="largest_section", feature=far)
+    with pytest.raises(InputError, match="found an empty image"):
+        plan_of(cone, spacing_mm=7, centre_on="largest_section", feature=image_of(np.zeros(grid.shape), grid))
+
+
+def test_the_largest_section_across_oblique_planes():
+    """A ball with a thin disc across (1, 0, 1): the disc is found to half a voxel."""
+    grid = Grid((70, 60, 70), (1, 1, 1), (-35, -30, -35))
+    points = grid.patient_from_index(np.indices(grid.shape).reshape(3, -1)[::-1].T)
+    normal = np.array([1.0, 0, 1.0]) / np.sqrt(2)
+    along = points @ normal
+    across = np.linalg.norm(points - np.outer(along, normal), axis=1)
+    inside = (np.linalg.norm(points, axis=1) < 18) | ((np.abs(along - 6.0) < 2.0) & (across < 26))
+    plan = plan_of(image_of(inside.reshape(grid.shape), grid), "1,0,1", spacing_mm=8, centre_on="largest_section")
+    assert min(abs(p - 6.0) for p in positions(plan)) < 0.5
+
+
+def habitat_image(cone, *places):
+    """Thin habitats: label n takes the slices ``places[n - 1]`` near the cone's axis."""
+    grid = Grid.from_image(cone)
+    labels = np.zeros(grid.shape, np.uint8)
+    for label, slices in enumerate(places, 1):
+        labels[slices, 16:28, 16:28] = label
+    return grid.to_image(labels)
+
+
+def test_planes_go_where_most_habitats_are_seen(cone):
+    habitats = habitat_image(cone, [6], [9, 15], [12])
+    plan = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitats)
+    assert {6, 9, 12, 15} <= {round(plane.image_index) for plane in plan}
+    assert np.allclose(plan.spacings_mm, 9)
+    moved = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitat_image(cone, [7], [10, 16], [13]))
+    assert {7, 10, 13, 16} <= {round(plane.image_index) for plane in moved}
+
+
+def test_among_equal_places_the_most_even_then_the_centred_one_wins(cone):
+    even = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitat_image(cone, list(range(3, 18))))
+    assert positions(even) == positions(plan_of(cone, spacing_mm=9))
+    # Both are seen from each place but label 2 best where slice 8 is hit.
+    array = np.zeros(Grid.from_image(cone).shape, np.uint8)
+    array[3:19, 16:28, 16:28] = 1
+    array[7:10, 18:22, 18:22] = 2
+    array[8, 16:28, 16:28] = 2
+    habitats = Grid.from_image(cone).to_image(array)
+    plan = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitats)
+    assert 8 in {round(plane.image_index) for plane in plan}
+
+
+def test_habitats_no_plane_can_show_are_named(cone):
+    habitats = habitat_image(cone, [6], [7], [8, 11])
+    with pytest.warns(ComouldWarning, match=r"habitats \d, \d not seen with room for a 3 mm core"):
+        plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitats)
+
+
+def test_habitats_that_cannot_be_used(cone):
+    with pytest.raises(
+        InputError, match=r"most_habitats: expected a habitat label image, found none\. .*largest_section"
+    ):
+        plan_of(cone, centre_on="most_habitats")
+    grid = Grid.from_image(cone)
+    values = np.random.default_rng(0).normal(size=grid.shape).astype(np.float32)
+    with pytest.raises(InputError, match=r"habitat labels: expected whole-numbered labels, at most 64"):
+        plan_of(cone, centre_on="most_habitats", habitats=grid.to_image(values))
+    vector = grid.to_image(np.ones((*grid.shape, 2), np.uint8))
+    with pytest.raises(InputError, match="one value per voxel, found 2"):
+        plan_of(cone, centre_on="most_habitats", habitats=vector)
+
+
+@given(
+    spacing=st.sampled_from([4.0, 5.0, 6.0, 7.5, 11.0]),
+    step=st.sampled_from([0.7, 2.0, 2.5, 3.27, 5.0, 8.0]),
+    end=st.floats(0.0, 6.0),
+    centre_on=st.sampled_from(["extent", "largest_section"]),
+    snap=st.booleans(),
+    seed=st.integers(0, 999),
+)
+@pytest.mark.filterwarnings("ignore::comould.errors.ComouldWarning")
+def test_planes_keep_their_rules(spacing, step, end, centre_on, snap, seed):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((int(90 / step) + 4, 9, 9), bool)
+    low = int(rng.integers(1, 4))
+    for k in range(low, low + max(3, int(rng.integers(12, 80) / step))):
+        mask[k, 2 : 4 + rng.integers(1, 4), 2:7] = True
+    grid = Grid(mask.shape[::-1], (1, 1, step), tuple(rng.normal(size=3) * 50))
+    lesion = find_lesion(image_of(mask, grid), "largest")
+    view = resolve_view("image" if step > 1.1 else "axial", lesion.grid)
+    size = sized(spacing_mm=spacing, min_end_slab_mm=end, centre_on=centre_on, snap=snap)
+    plan = plan_for(lesion, view, size)
+    along = lesion.points_mm() @ plan.normal
+    ends = np.array(positions(plan))[[0, -1]] - [along.min() - step / 2, along.max() + step / 2]
+    if along.max() - along.min() + step >= 2 * end + (step if snap else 0.0):
+        assert ends[0] >= end - 0.011
+        assert -ends[1] >= end - 0.011
+    if len(plan) > 1:
+        assert plan.spacings_mm.min() >= 2.5 - 1e-6
+        if not snap:
+            assert np.allclose(plan.spacings_mm, spacing)
+    if snap:
+        index = [plane.image_index for plane in plan]
+        assert np.allclose(index, np.round(index), atol=1e-5)
+
+
+def test_image_planes_do_not_depend_on_storage():
+    """The acquisition's planes are seen as the nearest named view, whatever order the axes are stored in."""
+    tilt = Rotation.from_euler("xyz", (8, -11, 5), degrees=True).as_matrix()
+    upright = Grid((30, 28, 12), (0.8, 0.8, 4.0), direction=tilt)
+    view = resolve_view("image", upright)
+    assert np.allclose(np.column_stack([view.u, view.v, view.normal]), tilt)
+    for axes, signs in (((2, 0, 1), (1, 1, 1)), ((0, 1, 2), (-1, -1, 1)), ((1, 0, 2), (1, 1, -1))):
+        size, spacing = (tuple(np.array(part)[list(axes)].tolist()) for part in (upright.size, upright.spacing_mm))
+        other = Grid(size, spacing, direction=tilt[:, axes] * np.array(signs))
+        again = resolve_view("image", other)
+        assert np.allclose([view.normal, view.u, view.v], [again.normal, again.u, again.v])
+        assert again.axis == axes.index(2)

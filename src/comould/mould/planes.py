@@ -137,7 +137,8 @@ def plan_for(
     ComouldWarning
         If planes moved onto slices, if end slabs are thin, or if habitats are not seen.
     """
-    room = _room(lesion.points_mm(), view, lesion.grid, size)
+    points = lesion.points_mm()
+    room = _room(points, view, lesion.grid, size)
     if size.positions_mm:
         at = room.listed(size.positions_mm)
         _tell_moved(at, np.sort(size.positions_mm))
@@ -146,7 +147,7 @@ def plan_for(
         _tell_spacing(at, room)
         _tell_ends(at, room)
     stored = lesion.grid if lesion.stored is None else lesion.stored
-    return _planes(lesion.points_mm(), view, stored, size, at)
+    return _planes(points, view, stored, size, at)
 
 
 def plan_cuts(
@@ -230,9 +231,10 @@ def _seeing_most(room: Room, profiles: dict[int, Profile]) -> FloatArray:
     evenest = max(one.evenness for one in seen if len(one.seen) == most)
     best = next(n for n, one in enumerate(seen) if len(one.seen) == most and one.evenness >= evenest * (1.0 - EVEN_TIE))
     if missed := sorted(set(profiles) - set(seen[best].seen)):
+        many = "s" if len(missed) > 1 else ""
         warnings.warn(
-            f"cutting planes: no place of them shows habitat{'s' if len(missed) > 1 else ''} "
-            f"{', '.join(map(str, missed))} with room for a 3 mm core; a smaller spacing may",
+            f"cutting planes: habitat{many} {', '.join(map(str, missed))} not seen with room for a 3 mm core on any "
+            "plane; a smaller spacing may show more",
             ComouldWarning,
             stacklevel=4,
         )

@@ -23,7 +23,8 @@ MAX_HABITATS = 64
 """More different values than this are an image, not habitats."""
 
 EVEN_TIE = 0.01
-AREA_TIE = 1e-3
+AREA_TIE = 0.01
+"""Sights and areas that differ by less than this share are equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +79,17 @@ class Profile:
         return np.asarray((left + right) * self.voxel_mm3 / self.width_mm)
 
     def largest_mm(self, middle_mm: float) -> float:
-        """Position of the largest cross-section; among equals the one nearest a middle."""
+        """Middle of the stretch of largest cross-section; of several as large, of the one nearest a middle."""
         low, high = self.along_mm[0], self.along_mm[-1]
         at = self.slices_mm
         if not len(at):
             at = np.linspace(low, high, max(int(np.ceil(8 * (high - low) / self.width_mm)) + 1, 2))
         area = self.area_mm2(at)
-        best = at[area >= (1.0 - AREA_TIE) * area.max()]
-        away = np.abs(best - middle_mm)
-        return float(best[away <= away.min() + 1e-3][0])
+        large = np.flatnonzero(area >= (1.0 - AREA_TIE) * area.max())
+        runs = np.split(large, np.flatnonzero(np.diff(large) > 1) + 1)
+        centres = np.array([at[run[(len(run) - 1) // 2]] for run in runs])
+        away = np.abs(centres - middle_mm)
+        return float(centres[away <= away.min() + 1e-3][0])
 
 
 def feature_profile(feature: sitk.Image, lesion: Lesion, normal: FloatArray) -> Profile:
