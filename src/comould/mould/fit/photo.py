@@ -37,11 +37,14 @@ class SlabPhoto:
         Side of a pixel of the mask as used.
     area_mm2
         Area of tissue.
+    photo_from_px
+        ``(3, 3)``: continuous pixels x, y of the picture as given (centres on integers) to these millimetres.
     """
 
     outlines: list[FloatArray]
     pixel_mm: float
     area_mm2: float
+    photo_from_px: FloatArray
 
     def mirrored(self) -> list[FloatArray]:
         """Outlines as seen from behind: x reversed, still running the same way round."""
@@ -90,7 +93,10 @@ def read_slab(mask: str | Path | npt.NDArray[Any], pixel_size_um: float) -> Slab
     weight = share.sum(dtype=np.float64)
     middle = [float((part * share).sum(dtype=np.float64) / weight) * pixel_mm for part in (columns, rows)]
     picture = PlaneMask(share, (-middle[0], -middle[1]), pixel_mm)
-    return SlabPhoto(picture.outlines(), pixel_mm, float(weight) * pixel_mm**2)
+    # The first pixel used covers several of the picture's: its centre lies between theirs.
+    size, first = pixel_size_um / 1000.0, 0.5 * (shrink - 1) * pixel_size_um / 1000.0
+    photo_from_px = np.array([[size, 0.0, -middle[0] - first], [0.0, size, -middle[1] - first], [0.0, 0.0, 1.0]])
+    return SlabPhoto(picture.outlines(), pixel_mm, float(weight) * pixel_mm**2, photo_from_px)
 
 
 def _pixels(path: Path) -> npt.NDArray[Any]:

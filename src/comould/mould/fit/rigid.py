@@ -10,12 +10,15 @@ import numpy as np
 from comould.mould import outline
 from comould.space import FloatArray
 
-ALL_ROUND = tuple(float(angle) for angle in range(0, 360, 10))
+ALL_ROUND = tuple(float(angle) for angle in range(0, 360, 20))
 """Starting angles when nothing is known of the orientation."""
 
-_COARSE_POINTS, _FINE_POINTS = 90, 400
-_COARSE_ROUNDS, _FINE_ROUNDS = 8, 30
-_KEPT = 4
+TRUE_SIZE = (1.0, 1.0)
+"""Range of scales that allows none but 1."""
+
+_COARSE_POINTS, _FINE_POINTS = 72, 240
+_COARSE_ROUNDS, _FINE_ROUNDS = 6, 15
+_KEPT = 3
 _DENSE_MM = 0.1
 
 
@@ -77,7 +80,11 @@ class Shape:
 
 
 def lay(
-    source: Shape, target: Shape, *, starts_deg: Sequence[float] = ALL_ROUND, free_scale: bool = False
+    source: Shape,
+    target: Shape,
+    *,
+    starts_deg: Sequence[float] = ALL_ROUND,
+    scales: tuple[float, float] = TRUE_SIZE,
 ) -> list[Laid]:
     """Find how the source lies best on the target, from several starting angles.
 
@@ -87,8 +94,8 @@ def lay(
         Outlines.
     starts_deg
         Angles to start from; centroids are laid on each other.
-    free_scale
-        Fit one scale too, from the ratio of the areas.
+    scales
+        Smallest and largest scale allowed; one is fitted unless they are equal.
 
     Returns
     -------
@@ -100,16 +107,31 @@ def lay(
     Iterated closest points with the distance taken across the outline (point to line), both ways, each point weighted
     down when it lies farther off than most: a tear or a flap does not turn the slab.
     """
-    scale = np.sqrt(target.area_mm2 / source.area_mm2) if free_scale else 1.0
+    scale = np.clip(np.sqrt(target.area_mm2 / source.area_mm2), *scales)
     angles = np.radians(np.asarray(starts_deg, dtype=np.float64))
     state = _State(angles, np.full(len(angles), np.log(scale)), np.tile(target.middle, (len(angles), 1)))
-    state, cost = _iterate(source, target, state, free_scale, fine=len(angles) == 1)
+    state, cost = _iterate(source, target, state, scales, fine=len(angles) == 1)
     if len(angles) > 1:
         best = _distinct(state, cost)
-        state, cost = _iterate(source, target, state.take(best), free_scale, fine=True)
-    order = np.argsort(cost, kind="stable")
-    kept = [order[n] for n in range(len(order)) if n == 0 or _apart(state, order[n], order[:n])]
-    return sorted((_laid(source, target, state, int(n)) for n in kept), key=lambda laid: laid.mean_mm)
+        state, cost = _iterate(source, target, state.take(best), scales, fine=True)
+    order = np.argsort(cost, kind="stable").tolist()
+    kept = [n for rank, n in enumerate(order) if rank == 0 or _apart(state, n, order[:rank])]
+    return sorted((_laid(source, target, state, n) for n in kept), key=lambda laid: laid.mean_mm)
+
+
+def held(source: Shape, target: Shape, angle_deg: float, *, scales: tuple[float, float] = TRUE_SIZE) -> Laid:
+    """Lay the source on the target at a given angle, centroid on centroid."""
+    scale = np.clip(np.sqrt(target.area_mm2 / source.area_mm2), *scales)
+    state = _State(np.radians([angle_deg]), np.log([scale]), target.middle[None])
+    return _laid(source, target, state, 0)
+
+
+def closeness(source: Shape, target: Shape, start_deg: float, scales: tuple[float, float] = TRUE_SIZE) -> float:
+    """Mean distance (mm) after a short search from one angle: quick and rough, to compare many targets."""
+    scale = np.clip(np.sqrt(target.area_mm2 / source.area_mm2), *scales)
+    state = _State(np.radians([start_deg]), np.log([scale]), target.middle[None])
+    _, cost = _iterate(source, target, state, scales, fine=False)
+    return float(cost[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +153,12 @@ class _State:
         return np.stack([np.stack([c, -s], axis=-1), np.stack([s, c], axis=-1)], axis=-2)
 
 
-def _iterate(source: Shape, target: Shape, state: _State, free: bool, *, fine: bool) -> tuple[_State, FloatArray]:
+def _iterate(
+    source: Shape, target: Shape, state: _State, scales: tuple[float, float], *, fine: bool
+) -> tuple[_State, FloatArray]:
     from scipy.spatial import cKDTree
 
+    low, high = np.log(scales)
     there, here = (source.many, target.many) if fine else (source.few, target.few)
     there = there - source.middle
     target_tree, source_tree = cKDTree(target.dense), cKDTree(source.dense - source.middle)
@@ -152,18 +177,18 @@ def _iterate(source: Shape, target: Shape, state: _State, free: bool, *, fine: b
         offset, normal, arm = (np.concatenate(pair, axis=1) for pair in zip(onto, from_, strict=True))
         residual = np.einsum("sni,sni->sn", offset, normal)
         cost = np.hypot(offset[..., 0], offset[..., 1]).mean(axis=1)
-        step = _solve(residual, normal, arm, free)
+        step = _solve(residual, normal, arm, free=high > low)
         state = _State(
             state.angle + np.clip(step[:, 0], -0.4, 0.4),
-            state.log_scale + np.clip(step[:, 3], -0.1, 0.1),
+            np.clip(state.log_scale + step[:, 3], low, high),
             state.landed + step[:, 1:3],
         )
-        if np.abs(step).max() < 1e-5:
+        if np.abs(step).max() < 3e-4:
             break
     return state, cost
 
 
-def _solve(residual: FloatArray, normal: FloatArray, arm: FloatArray, free: bool) -> FloatArray:
+def _solve(residual: FloatArray, normal: FloatArray, arm: FloatArray, *, free: bool) -> FloatArray:
     """Give the weighted least-squares step ``(s, 4)``: angle, shift u, shift v, log scale."""
     typical = 1.5 * np.median(np.abs(residual), axis=1, keepdims=True) + 1e-6
     weight = np.minimum(1.0, typical / np.maximum(np.abs(residual), 1e-9))
