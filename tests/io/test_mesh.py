@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from comould.errors import InputError, PrintabilityError
 from comould.io import read_mesh, write_3mf, write_stl
-from comould.io.mesh import edge_report
+from comould.io.mesh import edge_report, read_stl_facets, weld
 
 
 def ball(radius=20.0, centre=(100.0, -250.0, 700.0), subdivisions=3):
@@ -42,7 +42,7 @@ def test_stl_is_binary_says_mm_and_reads_back_closed(tmp_path):
     assert data == write_stl(mesh, tmp_path / "again.stl").read_bytes()
 
 
-def test_3mf_keeps_names_unit_order_and_every_bit(tmp_path):
+def test_3mf_keeps_names_unit_order_and_every_float32(tmp_path):
     bodies = {"mould": ball(), "base plate": trimesh.creation.box((30, 20, 5)), "key": trimesh.creation.box((1, 2, 3))}
     path = write_3mf(bodies, tmp_path / "m.3mf")
     with zipfile.ZipFile(path) as archive:
@@ -51,7 +51,7 @@ def test_3mf_keeps_names_unit_order_and_every_bit(tmp_path):
     assert [model.index(f'name="{name}"') for name in bodies] == sorted(model.index(f'name="{n}"') for n in bodies)
     back = read_mesh(path)
     expected = np.concatenate([body.triangles for body in bodies.values()])
-    np.testing.assert_array_equal(back.triangles, expected)
+    np.testing.assert_array_equal(back.triangles.astype(np.float32), expected.astype(np.float32))
     assert back.body_count == 3
     assert back.is_watertight
 
@@ -61,6 +61,56 @@ def test_3mf_bytes_repeat(tmp_path):
     first = write_3mf(bodies, tmp_path / "a.3mf").read_bytes()
     assert first == write_3mf(bodies, tmp_path / "b.3mf").read_bytes()
     assert first != write_3mf({"mould": bodies["mould"]}, tmp_path / "c.3mf").read_bytes()
+
+
+def test_stl_facets_are_read_as_stored(tmp_path):
+    mesh = ball()
+    path = write_stl(mesh, tmp_path / "m.stl")
+    np.testing.assert_array_equal(read_stl_facets(path), mesh.triangles.astype(np.float32))
+    stored = np.frombuffer(path.read_bytes()[84:], np.uint8).reshape(-1, 50)[:, :12].copy().view("<f4")
+    np.testing.assert_allclose(stored, mesh.face_normals, atol=1e-4)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=f"binary STL of {84 + 50 * len(mesh.faces)} bytes.*found"):
+        read_stl_facets(path)
+
+
+def test_3mf_colours(tmp_path):
+    bodies = {
+        "mould": ball(),
+        "vessel & vein": trimesh.creation.box((1, 2, 3)),
+        "tube": trimesh.creation.box((2, 2, 2)),
+    }
+    colours = {"tube": "#00FF00", "vessel & vein": "#C8102E80"}
+    path = write_3mf(bodies, tmp_path / "m.3mf", colours=colours)
+    with zipfile.ZipFile(path) as archive:
+        model = archive.read("3D/3dmodel.model").decode()
+    assert (
+        '<base name="vessel &amp; vein" displaycolor="#C8102E80"/><base name="tube" displaycolor="#00FF00"/>' in model
+    )
+    assert (
+        '<object id="2" name="vessel &amp; vein" partnumber="vessel &amp; vein" type="model" pid="4" pindex="0">'
+        in model
+    )
+    assert '<object id="3" name="tube" partnumber="tube" type="model" pid="4" pindex="1">' in model
+    assert '<object id="1" name="mould" partnumber="mould" type="model"><mesh>' in model
+    assert read_mesh(path).body_count == 3
+    for wrong in ({"tube": "green"}, {"artery": "#FF0000"}):
+        with pytest.raises(InputError, match="expected #RRGGBB for any of mould, vessel & vein, tube"):
+            write_3mf(bodies, tmp_path / "n.3mf", colours=wrong)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]))
+def test_weld_joins_equal_corners_and_no_others(seed, precision):
+    rng = np.random.default_rng(seed)
+    places = rng.integers(-2, 3, (12, 3)).astype(precision) * rng.choice([1.0, 0.1, 1e-7])
+    corners = places[rng.integers(0, 12, 30)]
+    corners[rng.random(corners.shape) < 0.1] *= -1
+    faces = rng.integers(0, 30, (20, 3))
+    merged, index = weld(corners, faces)
+    np.testing.assert_array_equal(merged[index], corners[faces])
+    assert len(merged) == len(np.unique(corners + 0, axis=0))
+    seen = list(dict.fromkeys(map(tuple, (corners + 0).tolist())))
+    assert list(map(tuple, merged.tolist())) == seen
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("inch", 25.4), ("micron", 0.001), ("meter", 1000.0)])

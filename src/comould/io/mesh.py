@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
 MESH_SUFFIXES = (".stl", ".3mf", ".ply", ".obj")
 
 _MM_PER_UNIT = {"micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "inch": 25.4, "foot": 304.8, "meter": 1000.0}
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?")
+_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+_MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,64 @@ def write_stl(mesh: trimesh.Trimesh, path: str | Path) -> Path:
     PrintabilityError
         If rounding to float32 would open a closed mesh.
     """
-    import trimesh as tm
-    from trimesh.exchange.stl import export_stl
-
     path = Path(path)
     _check_finite(mesh, f"mesh for {path.name}")
     kept = _check_single_precision(mesh, path.name)
-    rounded = np.asarray(mesh.vertices, dtype=np.float32).astype(np.float64)
-    body = tm.Trimesh(rounded, np.asarray(mesh.faces)[kept], process=False)
+    single = np.asarray(mesh.vertices, dtype=np.float32)
+    faces = np.asarray(mesh.faces)
+    corners = single[faces if kept.all() else faces[kept]]
+    facets = np.zeros(len(corners), dtype=_FACET)
+    facets["corners"] = corners
+    facets["normal"] = _unit_normals(corners)
     # Readers take a file that starts with "solid" for text.
     header = f"comould {__version__}, unit mm".encode("ascii").ljust(80, b"\0")
-    path.write_bytes(header + export_stl(body)[80:])
+    with path.open("wb") as stream:
+        stream.write(header + np.array(len(facets), dtype="<u4").tobytes())
+        stream.write(facets.tobytes())
     return path
 
 
-def write_3mf(bodies: Mapping[str, trimesh.Trimesh], path: str | Path) -> Path:
+def read_stl_facets(path: str | Path) -> npt.NDArray[np.float32]:
+    """Read the corners of a binary STL's facets as they are stored, to compare a written file with what it should hold.
+
+    Parameters
+    ----------
+    path
+        Binary STL.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(m, 3, 3)``: facet, corner, x y z; mm.
+
+    Raises
+    ------
+    InputError
+        If the file's size does not fit the number of facets it states.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    count = int.from_bytes(data[80:84], "little")
+    if len(data) != 84 + _FACET.itemsize * count:
+        raise InputError(
+            subject=f"mesh file {path.name}",
+            expected=f"a binary STL of {84 + _FACET.itemsize * count} bytes, as its {count} facets need",
+            found=f"{len(data)} bytes",
+        )
+    return np.ascontiguousarray(np.frombuffer(data, dtype=_FACET, offset=84)["corners"])
+
+
+def _unit_normals(corners: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    x, y, z = (corners[:, :, axis].astype(np.float64).T for axis in range(3))
+    (x1, x2), (y1, y2), (z1, z2) = ((c[1] - c[0], c[2] - c[0]) for c in (x, y, z))
+    normal = np.stack([y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2])
+    length = np.sqrt((normal * normal).sum(axis=0))
+    return np.asarray((normal / np.where(length > 0, length, 1.0)).T)
+
+
+def write_3mf(
+    bodies: Mapping[str, trimesh.Trimesh], path: str | Path, colours: Mapping[str, str] | None = None
+) -> Path:
     """Write named bodies to one 3MF in millimetres; the same bodies give the same bytes.
 
     Parameters
@@ -109,7 +152,9 @@ def write_3mf(bodies: Mapping[str, trimesh.Trimesh], path: str | Path) -> Path:
     bodies
         Name to mesh, mould frame, mm; names are kept as object names and part numbers.
     path
-        File to write.
+        File to write; coordinates keep float32 precision, as slicers read them.
+    colours
+        Name to ``"#RRGGBB"``, for the bodies that have one.
 
     Returns
     -------
@@ -119,21 +164,26 @@ def write_3mf(bodies: Mapping[str, trimesh.Trimesh], path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If there is no body, a name is empty, or a mesh is empty or not finite.
+        If there is no body, a name is empty, a colour is no colour or of no body, or a mesh is empty or not finite.
     PrintabilityError
         If a closed body opens when a slicer rounds it to float32.
     """
-    import trimesh as tm
+    from comould.io import _threemf
 
     path = Path(path)
     if not bodies or not all(bodies):
         raise InputError(subject=f"bodies for {path.name}", expected="at least one, each with a name", found="none")
-    scene = tm.Scene()
     for name, mesh in bodies.items():
         _check_finite(mesh, f"body {name!r} for {path.name}")
         _check_single_precision(mesh, f"{path.name}, body {name!r}")
-        scene.add_geometry(mesh, geom_name=name, node_name=name)
-    path.write_bytes(_repeatable(scene.export(file_type="3mf")))
+    for name, colour in (colours or {}).items():
+        if name not in bodies or not _COLOUR.fullmatch(colour):
+            raise InputError(
+                subject=f"colours for {path.name}",
+                expected=f"#RRGGBB for any of {', '.join(bodies)}",
+                found=f"{colour!r} for {name!r}",
+            )
+    _threemf.write(bodies, colours or {}, path)
     return path
 
 
@@ -258,16 +308,42 @@ def weld(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> tuple[npt.NDArr
     Returns
     -------
     tuple
-        The distinct corners ``(k, 3)`` in sorted order, and the faces ``(m, 3)`` that index them.
+        The distinct corners ``(k, 3)`` in the order of their first appearance, and the faces ``(m, 3)`` that index
+        them.
     """
     corners = np.ascontiguousarray(vertices) + vertices.dtype.type(0)  # -0 becomes 0
-    order = np.lexsort(corners.T)
-    ordered = corners[order]
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    index = np.empty(len(order), dtype=np.int64)
-    index[order] = np.cumsum(fresh) - 1
-    return ordered[fresh], index[faces]
+    keys = _keys(corners)
+    ordered = np.sort(keys)
+    if (ordered[1:] != ordered[:-1]).all():
+        return corners, np.asarray(faces, dtype=np.int64)
+    order = np.argsort(keys, kind="stable")
+    fresh = _changes(keys[order][:, None])
+    if (_changes(corners[order]) != fresh).any():
+        # Two places share a key: sort by the coordinates themselves.
+        order = np.lexsort(corners.T)
+        fresh = _changes(corners[order])
+    first = np.zeros(len(corners), dtype=bool)
+    first[order[fresh]] = True
+    index = np.empty(len(corners), dtype=np.int64)
+    index[order] = (np.cumsum(first) - 1)[order[fresh]][np.cumsum(fresh) - 1]
+    return corners[first], index[faces]
+
+
+def _keys(corners: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Mix each corner's coordinates into one number: equal corners, equal numbers, and hardly ever the other way."""
+    bits = corners.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[corners.dtype.itemsize]).astype(np.uint64)
+    key = np.zeros(len(corners), dtype=np.uint64)
+    for axis, factor in enumerate(_MIX):
+        part = bits[:, axis] * np.uint64(factor)
+        key += part ^ (part >> np.uint64(29))
+    return key
+
+
+def _changes(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell which rows ``(n, k)`` differ from the one before; the first does."""
+    fresh = np.ones(len(rows), dtype=bool)
+    fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    return fresh
 
 
 def has_three_corners(faces: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -279,29 +355,13 @@ def _unpaired(faces: npt.NDArray[Any]) -> int:
     """Count directed edges that have not exactly one partner the other way."""
     if not len(faces):
         return 0
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
-    stride = int(edges.max()) + 1
-    forward, counts = np.unique(edges[:, 0] * stride + edges[:, 1], return_counts=True)
-    single = forward[counts == 1]
+    start, stop = faces.T.astype(np.int64), faces.T[[1, 2, 0]].astype(np.int64)
+    stride = int(faces.max()) + 1
+    forward = np.sort((start * stride + stop).ravel())
+    if (forward[1:] > forward[:-1]).all() and (forward == np.sort((stop * stride + start).ravel())).all():
+        return 0
+    keys, counts = np.unique(forward, return_counts=True)
+    single = keys[counts == 1]
     backward = (single % stride) * stride + single // stride
     place = np.minimum(np.searchsorted(single, backward), max(len(single) - 1, 0))
-    return int(len(edges) - (single[place] == backward).sum()) if len(single) else len(edges)
-
-
-def _repeatable(archive: bytes) -> bytes:
-    """Give a 3MF fixed times and identifiers that depend on their order only."""
-    numbers = iter(range(1 << 30))
-
-    def identifier(_: re.Match[bytes]) -> bytes:
-        return b'UUID="' + str(uuid.uuid5(uuid.NAMESPACE_OID, f"comould {next(numbers)}")).encode() + b'"'
-
-    written = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(written, "w") as new:
-        for entry in sorted(old.namelist()):
-            data = old.read(entry)
-            if entry.endswith(".model"):
-                data = re.sub(rb'UUID="[0-9a-f-]{36}"', identifier, data)
-            info = zipfile.ZipInfo(entry, _ZIP_DATE)
-            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            new.writestr(info, data, compresslevel=6)
-    return written.getvalue()
+    return int(forward.size - (single[place] == backward).sum()) if len(single) else int(forward.size)
