@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from scipy import fft
 from scipy import ndimage as ndi
 
 from comould.errors import ComouldWarning, InputError
@@ -213,8 +214,6 @@ class _SlabWork:
 
     def _purity(self, label: int, valid: BoolArray) -> FloatArray:
         """Share of habitat in the tissue of a core about each valid pixel, through its depth."""
-        from scipy.signal import oaconvolve
-
         purity = np.zeros(valid.shape)
         if not valid.any():
             return purity
@@ -224,8 +223,7 @@ class _SlabWork:
         box = tuple(slice(max(part[0] - reach, 0), part[-1] + reach + 1) for part in (rows, columns))
         own = (self.raster.labels[: self.layers, *box] == label).sum(axis=0).astype(np.float64)
         all_ = self.raster.tissue[: self.layers, *box].sum(axis=0).astype(np.float64)
-        kernel = disc.astype(np.float64)
-        share = oaconvolve(own, kernel, mode="same") / np.maximum(oaconvolve(all_, kernel, mode="same"), 1.0)
+        share = _about(own, disc) / np.maximum(_about(all_, disc), 1.0)
         # Counts are whole numbers: rounding takes the transform's noise away, so that ties are ties.
         purity[box] = np.clip(np.round(share, 9), 0.0, 1.0)
         return purity
@@ -291,3 +289,13 @@ class _SlabWork:
             fits = f"the widest place takes a core of {widest:.1f} mm" if widest > 0 else "narrower than its margins"
             return f"too small on the face: {fits}"
         return f"room for {placed}" if placed else "no room beside the cores of other habitats"
+
+
+def _about(counts: FloatArray, disc: BoolArray) -> FloatArray:
+    """Sum counts over a disc (a symmetric one) about every pixel."""
+    # By hand: scipy.signal takes over a second to import.
+    shape = [fft.next_fast_len(n + m - 1, real=True) for n, m in zip(counts.shape, disc.shape, strict=True)]
+    product = fft.rfft2(counts, shape) * fft.rfft2(disc.astype(np.float64), shape)
+    first = disc.shape[0] // 2
+    rows, columns = (slice(first, first + n) for n in counts.shape)
+    return np.asarray(fft.irfft2(product, shape)[rows, columns])
