@@ -1,0 +1,105 @@
+"""How bodies meet: keyed pins in lugs at three corners, tabs for clamps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from comould.mould.design.layout import Layout
+from comould.space import FloatArray
+
+if TYPE_CHECKING:
+    from manifold3d import Manifold
+
+PIN_HEIGHT_MM = 6.0
+_CORNERS = {"low-low": (-1.0, -1.0), "high-low": (1.0, -1.0), "high-high": (1.0, 1.0), "low-high": (-1.0, 1.0)}
+KEY_CORNER = "low-high"
+"""The corner that carries the key, and no pin."""
+
+_SEGMENTS = 48
+_SKIN_MM = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pins:
+    """Three pins, none at the key corner: turned round, the bodies do not go together.
+
+    Parameters
+    ----------
+    at
+        ``(3, 2)`` centres, mould frame.
+    pin_mm, gap_mm
+        Diameter and gap all round.
+    """
+
+    at: FloatArray
+    pin_mm: float
+    gap_mm: float
+
+    @classmethod
+    def beside(cls, layout: Layout, pin_mm: float, gap_mm: float) -> Pins:
+        """Stand them in lugs on the cut corners of the outline."""
+        corners = {name: layout.core.towards(signs) for name, signs in _CORNERS.items() if name != KEY_CORNER}
+        # Half of a pin outside, so that the lug grows out of the wall.
+        out = (0.5 * pin_mm + 1.0) / np.sqrt(2.0)
+        return cls(np.array([at + out * np.array(_CORNERS[name]) for name, at in corners.items()]), pin_mm, gap_mm)
+
+    def lugs(self, low_z: float, high_z: float) -> Manifold:
+        """Make the columns the pins stand in."""
+        return self._columns(0.5 * self.pin_mm + self.gap_mm + _SKIN_MM, low_z, high_z)
+
+    def pins(self, z: float) -> Manifold:
+        """Make the pins on a plane, rooted below it and chamfered at the end."""
+        from manifold3d import Manifold
+
+        r = 0.5 * self.pin_mm
+        stem = self._columns(r, z - 1.0, z + PIN_HEIGHT_MM - 1.0)
+        tip = Manifold.cylinder(1.0, r, r - 0.8, _SEGMENTS)
+        return self._each(tip.translate((0.0, 0.0, z + PIN_HEIGHT_MM - 1.0))) + stem
+
+    def sockets(self, z: float) -> Manifold:
+        """Make the holes above a plane that take the pins."""
+        return self._columns(0.5 * self.pin_mm + self.gap_mm, z - 1.0, z + PIN_HEIGHT_MM + 0.5)
+
+    def _columns(self, radius: float, low_z: float, high_z: float) -> Manifold:
+        from manifold3d import Manifold
+
+        return self._each(Manifold.cylinder(high_z - low_z, radius, radius, _SEGMENTS).translate((0.0, 0.0, low_z)))
+
+    def _each(self, one: Manifold) -> Manifold:
+        from manifold3d import Manifold, OpType
+
+        return Manifold.batch_boolean([one.translate((float(x), float(y), 0.0)) for x, y in self.at], OpType.Add)
+
+
+def clamp_tabs(layout: Layout, z: float, width_mm: float, *, above: bool) -> Manifold:
+    """Make tabs on both end walls at a parting plane, on 45° brackets that print without support.
+
+    Parameters
+    ----------
+    layout
+        Dimensions.
+    z
+        Parting plane.
+    width_mm
+        How far they stand out.
+    above
+        Tabs of the upper body instead of the lower.
+    """
+    from manifold3d import Manifold, OpType
+
+    thick, half, up = 4.0, 10.0, 1.0 if above else -1.0
+    made = []
+    for wall, side, out in (("-x", layout.core.low[0], -1.0), ("+x", layout.core.high[0], 1.0)):
+        middle = float(np.mean(layout.core.flats[wall]))
+        points = [
+            (side + out * reach, middle + along, z + up * height)
+            for along in (-half, half)
+            for reach, height in (
+                (-0.5, 0.0), (width_mm, 0.0), (width_mm, thick), (-0.5, thick + width_mm),
+            )
+        ]  # fmt: skip
+        made.append(Manifold.hull_points(np.array(points)))
+    return Manifold.batch_boolean(made, OpType.Add)

@@ -1,0 +1,285 @@
+"""Where everything of a mould lies: slots, guides and outline, worked out from the specimen's surface."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from comould.errors import ComouldWarning
+from comould.mould import marks
+from comould.mould.design import outline
+from comould.mould.design.outline import Outline
+from comould.mould.parameters import Parameters
+from comould.space import FloatArray
+
+TEXT_MARGIN_MM = 1.2
+"""Solid strip left on each side of engraved text."""
+
+_NEAR_MM = 1.0
+"""Tissue this close to a slot decides its ends and its floor."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One gap for the knife, mould frame, mm.
+
+    Parameters
+    ----------
+    x
+        Its middle: the cutting plane.
+    y
+        Its two ends.
+    floor_z
+        Its bottom.
+    top_z
+        Height of the guide on both sides.
+    cell
+        Part of x whose guide has that height: half-way to the neighbouring slots, or to the mould's end.
+    """
+
+    x: float
+    y: tuple[float, float]
+    floor_z: float
+    top_z: float
+    cell: tuple[float, float]
+
+    def moved(self, shift: FloatArray, ends: tuple[float, float]) -> Slot:
+        """Move it by ``(3,)``; a cell without end ends at the mould's."""
+        x, y, z = (float(by) for by in shift)
+        cell = (max(self.cell[0], ends[0]) + x, min(self.cell[1], ends[1]) + x)
+        return Slot(self.x + x, (self.y[0] + y, self.y[1] + y), self.floor_z + z, self.top_z + z, cell)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How the slice numbers fit on the frame.
+
+    Parameters
+    ----------
+    height_mm
+        Digit height.
+    rotated
+        Whether the text runs along the slot instead of across it.
+    both_sides
+        Odd planes at the front, even ones at the back.
+    every
+        Number every n-th plane.
+    depth_mm
+        Strip of frame the text needs beyond the slot's end.
+    width_mm
+        Extent of the text across the slots.
+    """
+
+    height_mm: float
+    rotated: bool
+    both_sides: bool
+    every: int
+    depth_mm: float
+    width_mm: float
+
+    def at_back(self, n: int) -> bool:
+        """Tell whether the n-th number stands at the back."""
+        return self.both_sides and (n // self.every) % 2 == 1
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Dimensions in the mould frame (mm; underside on z = 0, centred in x and y).
+
+    Parameters
+    ----------
+    low, high
+        ``(3,)`` corners of the mould without its foot plate.
+    tissue_low, tissue_high
+        ``(3,)`` bounds of the specimen, without clearance.
+    slots
+        In order along x.
+    strips
+        Frame beyond the slots' ends at the front (low y) and at the back.
+    core, rim
+        Outline of the walls, and of the wider top that carries the numbers.
+    labels
+        How the numbers fit.
+    shift
+        ``(3,)`` from mould axes at the patient origin to the mould frame.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    tissue_low: FloatArray
+    tissue_high: FloatArray
+    slots: tuple[Slot, ...]
+    strips: tuple[float, float]
+    core: Outline
+    rim: Outline
+    labels: Labels
+    shift: FloatArray
+
+    @property
+    def slots_x(self) -> FloatArray:
+        """Middle of each slot."""
+        return np.array([slot.x for slot in self.slots])
+
+    @property
+    def floor_z(self) -> float:
+        """Bottom of the deepest slot."""
+        return min(slot.floor_z for slot in self.slots)
+
+    def top_at(self, x_low: float, x_high: float) -> float:
+        """Lowest guide height over a part of x."""
+        tops = [slot.top_z for slot in self.slots if slot.cell[0] < x_high and slot.cell[1] > x_low]
+        return min(tops) if tops else float(self.high[2])
+
+
+def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, bare_frame: bool = False) -> Layout:
+    """Work out a mould's dimensions.
+
+    Parameters
+    ----------
+    vertices
+        ``(n, 3)`` of the specimen's surface along the mould axes (patient origin).
+    slots_x
+        Positions of the cutting planes along x, same axes.
+    size
+        The template's parameters.
+    bare_frame
+        The frame is only as wide as the wall: numbers and letters stand elsewhere.
+
+    Warns
+    -----
+    ComouldWarning
+        If the slots are too dense for every plane to be numbered.
+    """
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    labels = fit_labels(slots_x, size)
+    front = size.wall_mm if bare_frame else max(size.wall_mm, labels.depth_mm)
+    strips = (front, front if labels.both_sides else size.wall_mm)
+    slots = _slots(vertices, slots_x, size)
+    core = outline.around(_walls(vertices, slots, size), size)
+    rim = core
+    if not bare_frame:
+        written = _texts(slots, strips, labels.width_mm + 2 * TEXT_MARGIN_MM)
+        rim = outline.around(np.vstack([core.points, written, _letter_strip(core, size)]), size)
+    floor = min(slot.floor_z for slot in slots)
+    block_low = np.array([*rim.low, floor - size.base_mm])
+    block_high = np.array([*rim.high, max(slot.top_z for slot in slots)])
+    shift = -np.array([*(0.5 * (block_low + block_high))[:2], block_low[2]])
+    moved = tuple(slot.moved(shift, (float(rim.low[0]), float(rim.high[0]))) for slot in slots)
+    core, rim = core.moved(shift[:2]), rim.moved(shift[:2])
+    return Layout(
+        block_low + shift, block_high + shift, low + shift, high + shift, moved, strips, core, rim, labels, shift
+    )
+
+
+def _letter_strip(core: Outline, size: Parameters) -> FloatArray:
+    """Corners ``(2, 2)`` of the strip beyond the last slot that carries the letter for what faces up."""
+    letter = top_letter_mm(size)
+    x = core.high[0] - size.wall_mm + letter + 2 * TEXT_MARGIN_MM
+    middle = 0.5 * sum(core.flats["+x"])
+    return np.array([(x, middle - letter), (x, middle + letter)])
+
+
+def flat_top(layout: Layout) -> Layout:
+    """Give every guide the height of the highest."""
+    top = float(layout.high[2])
+    return replace(layout, slots=tuple(replace(slot, top_z=top) for slot in layout.slots))
+
+
+def _slots(vertices: FloatArray, slots_x: FloatArray, size: Parameters) -> list[Slot]:
+    order = np.argsort(vertices[:, 0], kind="stable")
+    x, rest = vertices[order, 0], vertices[order, 1:]
+    edges = [-np.inf, *(0.5 * (slots_x[1:] + slots_x[:-1])), np.inf]
+    # The slots must end below the cavity too, however generous the clearance.
+    below = max(size.slot_below_mm, size.clearance_mm + 0.5)
+    near = 0.5 * size.slot_mm + _NEAR_MM
+    slots = []
+    for at, cell in zip(slots_x, pairwise(edges), strict=True):
+        here = _between(x, rest, at - near, at + near)
+        around = _between(x, rest, cell[0] - size.clearance_mm, cell[1] + size.clearance_mm)
+        y = (here[:, 0].min() - size.slot_overhang_mm, here[:, 0].max() + size.slot_overhang_mm)
+        # The guide rises above the tissue it cuts; beside the knife it need not.
+        top = max(here[:, 1].max() + size.guide_mm, around[:, 1].max() + min(1.0, size.guide_mm))
+        slots.append(Slot(float(at), (float(y[0]), float(y[1])), float(here[:, 1].min() - below), float(top), cell))
+    if size.top == "flat":
+        top = max(slot.top_z for slot in slots)
+        slots = [replace(slot, top_z=top) for slot in slots]
+    return slots
+
+
+def _between(x: FloatArray, rest: FloatArray, low: float, high: float) -> FloatArray:
+    """Rows with x in a window, widened until it holds tissue (planes between two separate lesions)."""
+    while True:
+        a, b = np.searchsorted(x, (low, high))
+        if b > a:
+            return rest[a:b]
+        low, high = low - 1.0, high + 1.0
+
+
+def _walls(vertices: FloatArray, slots: Sequence[Slot], size: Parameters) -> FloatArray:
+    """Points ``(n, 2)`` the walls must hold: a wall's thickness round the cavity and round every slot's ends."""
+    from scipy.spatial import ConvexHull
+
+    hull = vertices[:, :2][ConvexHull(vertices[:, :2]).vertices]
+    around = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
+    circle = np.column_stack([np.cos(around), np.sin(around)]) / np.cos(np.pi / 16)
+    half = 0.5 * size.slot_mm
+    ends = np.array([(slot.x + side, y) for slot in slots for side in (-half, half) for y in slot.y])
+    walls = ((hull, size.clearance_mm + size.wall_mm), (ends, size.wall_mm))
+    return np.concatenate([(points[:, None] + reach * circle[None]).reshape(-1, 2) for points, reach in walls])
+
+
+def _texts(slots: Sequence[Slot], strips: tuple[float, float], width: float) -> FloatArray:
+    """Corners ``(n, 2)`` of the strips that carry the numbers."""
+    return np.array(
+        [
+            (slot.x + side, y)
+            for slot in slots
+            for side in (-0.5 * width, 0.5 * width)
+            for y in (slot.y[0] - strips[0], slot.y[1] + strips[1])
+        ]
+    )
+
+
+def top_letter_mm(size: Parameters) -> float:
+    """Height of the letter on the mould's top."""
+    return min(6.0, size.letter_mm)
+
+
+def fit_labels(slots_x: FloatArray, size: Parameters) -> Labels:
+    """Find how the slice numbers can be engraved beside their slots.
+
+    Warns
+    -----
+    ComouldWarning
+        If there is no room for every number.
+    """
+    digits = len(str(len(slots_x)))
+    wide = marks.text_width("0" * digits, size.digit_mm, size.stroke_mm)
+    least = 5 * size.stroke_mm
+    # Underlined numbers are a little taller.
+    tall = 2.0 * size.stroke_mm
+    if _gap(slots_x, 1) >= wide + 1.0:
+        return Labels(size.digit_mm, False, False, 1, size.digit_mm + tall + 2 * TEXT_MARGIN_MM, wide)
+    room = wide + 2 * TEXT_MARGIN_MM
+    for every in range(1, len(slots_x) + 1):
+        numbered = slots_x[::every]
+        for both in (False, True):
+            height = min(size.digit_mm, _gap(numbered, 2 if both else 1) - tall)
+            if height >= least - 1e-9:
+                if every > 1:
+                    warnings.warn(
+                        f"slice numbers: slots {_gap(slots_x, 1):.3g} mm apart leave no room for every number; "
+                        f"every {every}. one is engraved, beginning with 1",
+                        ComouldWarning,
+                        stacklevel=4,
+                    )
+                return Labels(height, True, both, every, room, height + tall)
+    return Labels(least, True, False, len(slots_x), room, least + tall)
+
+
+def _gap(slots_x: FloatArray, step: int) -> float:
+    return float((slots_x[step:] - slots_x[:-step]).min()) if len(slots_x) > step else np.inf

@@ -1,0 +1,93 @@
+"""The outside of a mould: walls, the rim that carries the numbers, the stepped knife guide, the foot with its key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from comould.mould.design.layout import Layout
+from comould.mould.parameters import Parameters
+
+if TYPE_CHECKING:
+    from manifold3d import CrossSection, Manifold
+
+RIM_MM = 3.0
+"""Height of the rim's upright edge."""
+
+
+def block(layout: Layout, size: Parameters) -> Manifold:
+    """Make the solid mould on its foot plate, its top stepped to the guides' heights."""
+    from manifold3d import Manifold, OpType
+
+    walls = layout.core.section().extrude(float(layout.high[2])) ^ under_guides(layout)
+    parts = [walls, *_rim(layout)]
+    if size.flange_mm > 0:
+        parts.append(foot(layout, size).extrude(size.base_mm))
+    return Manifold.batch_boolean(parts, OpType.Add)
+
+
+def rim_depth(layout: Layout) -> float:
+    """How far below the guides' tops the rim and its 45° underside reach."""
+    out = _rim_width(layout)
+    return RIM_MM + out if out > 1e-6 else 0.0
+
+
+def _rim_width(layout: Layout) -> float:
+    return float(np.abs(np.array([layout.core.low - layout.rim.low, layout.rim.high - layout.core.high])).max())
+
+
+def _rim(layout: Layout) -> list[Manifold]:
+    """Make the wider top that carries numbers and letter: it grows out of the walls at 45°, which needs no support."""
+    from manifold3d import Manifold
+
+    out = _rim_width(layout)
+    if out < 1e-6:
+        return []
+    made = []
+    for slot in layout.slots:
+        above, below = layout.rim.within(*slot.cell), layout.core.within(*slot.cell)
+        if len(below) < 3:
+            below = above
+        rows = [(above, slot.top_z), (above, slot.top_z - RIM_MM), (below, max(slot.top_z - RIM_MM - out, 0.0))]
+        points = [np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows]
+        made.append(Manifold.hull_points(np.concatenate(points)))
+    return made
+
+
+def foot(layout: Layout, size: Parameters) -> CrossSection:
+    """Draw the foot plate.
+
+    Under a rectangular mould it is a flange all round. Under a trimmed one it is only what is of use: tabs at the front
+    and at the back to write on and to hold it by, and one square corner, which is the key.
+    """
+    from manifold3d import CrossSection, OpType
+
+    if size.outline == "block":
+        return layout.core.section(size.flange_mm)
+    low, high, flats = layout.core.low, layout.core.high, layout.core.flats
+    plates = [layout.core.section()]
+    for wall, y, out in (("-y", low[1], -size.flange_mm), ("+y", high[1], size.flange_mm)):
+        a, b = flats[wall]
+        w = abs(out)
+        rows = [(a - 2 * w, y - out), (b + 2 * w, y - out), (b, y + out), (a, y + out)]
+        plates.append(CrossSection.hull_points(np.array(rows)))
+    near = layout.core.towards((-1.0, 1.0)) + (-size.flange_mm, size.flange_mm)
+    plates.append(CrossSection.square((2 * size.key_mm, 2 * size.key_mm)).translate(near - (0.0, 2 * size.key_mm)))
+    return CrossSection.batch_boolean(plates, OpType.Add)
+
+
+def under_guides(layout: Layout, lower: float = 0.0) -> Manifold:
+    """Make everything below the guides' tops (less ``lower``), whatever the outline."""
+    from manifold3d import CrossSection
+
+    far = 10.0 + float(np.abs([layout.low[1], layout.high[1]]).max())
+    points = []
+    for n, slot in enumerate(layout.slots):
+        left = slot.cell[0] - (10.0 if n == 0 else 0.0)
+        right = slot.cell[1] + (10.0 if n == len(layout.slots) - 1 else 0.0)
+        points += [(left, slot.top_z - lower), (right, slot.top_z - lower)]
+    points += [(points[-1][0], 0.0), (points[0][0], 0.0)]
+    # Drawn in x, z; extruded along z, which becomes −y.
+    profile = CrossSection([np.array(points[::-1])]).extrude(2 * far)
+    return profile.rotate((90.0, 0.0, 0.0)).translate((0.0, far, 0.0))

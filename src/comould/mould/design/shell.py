@@ -1,0 +1,129 @@
+"""Shell: a thin wall that follows the specimen's outline, for large or soft specimens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from comould.mould import marks
+from comould.mould.design import cuts, outer, text
+from comould.mould.design.layout import TEXT_MARGIN_MM, Layout, plan_layout
+from comould.mould.design.open_block import minus, removals
+from comould.mould.design.parts import Order, Parts
+from comould.mould.form import shifted, solid_of
+from comould.mould.parameters import Parameters
+from comould.space import FloatArray
+
+if TYPE_CHECKING:
+    from manifold3d import CrossSection
+
+_SMOOTH_MM = 6.0
+"""Bays of the outline narrower than twice this are closed."""
+
+
+def make(order: Order) -> Parts:
+    """Make the shell on its plate, which carries all marks."""
+    size = order.size
+    layout = plan_layout(order.form.specimen[0], order.slots_x, size, bare_frame=True)
+    wall = _wall(order, layout)
+    plate = _Plate.under(layout, size)
+    body = wall.extrude(float(layout.high[2])) ^ outer.under_guides(layout)
+    whole = body + plate.outline(size).extrude(size.base_mm)
+    cavity = shifted(order.form.opened_up(), layout.shift)
+    written = plate.marks(layout, order)
+    taken = removals(order, layout, cavity, wall)
+    engraved = text.engraved(written)
+    solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
+    return Parts({"mould": solid}, layout, whole, taken.solid + engraved, tuple(written), slit=taken.slit)
+
+
+def _wall(order: Order, layout: Layout) -> CrossSection:
+    """Draw the wall from above: round the cavity's silhouette and the slots' ends, bays smoothed, holes closed."""
+    from manifold3d import CrossSection, FillRule, JoinType, OpType
+
+    size = order.size
+    lines = [line + layout.shift[:2] for line in order.form.silhouette(size.clearance_mm)]
+    boxes = [
+        CrossSection.square((size.slot_mm, slot.y[1] - slot.y[0])).translate((slot.x - 0.5 * size.slot_mm, slot.y[0]))
+        for slot in layout.slots
+    ]
+    silhouette = CrossSection([np.ascontiguousarray(line) for line in lines], FillRule.NonZero)
+    inner = CrossSection.batch_boolean([silhouette, *boxes], OpType.Add)
+    grown = inner.offset(size.wall_mm + _SMOOTH_MM, JoinType.Round, circular_segments=64)
+    shape = grown.offset(-_SMOOTH_MM, JoinType.Round, circular_segments=64).simplify(0.02)
+    outside = [line for line in shape.to_polygons() if _area(np.asarray(line)) > 0]
+    return CrossSection(outside, FillRule.Positive)
+
+
+def _area(line: FloatArray) -> float:
+    x, y = line.T
+    return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Plate:
+    """The rectangular plate under a shell, one corner cut off as the key.
+
+    Parameters
+    ----------
+    low, high
+        ``(2,)`` corners.
+    number_mm, letter_mm
+        Depth of the rows for slice numbers and for letters.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    number_mm: float
+    letter_mm: float
+
+    @classmethod
+    def under(cls, layout: Layout, size: Parameters) -> _Plate:
+        """Leave a row for numbers and one for letters at the front, one for letters elsewhere."""
+        number = layout.labels.depth_mm
+        letter = _letter_height(size) + 2 * TEXT_MARGIN_MM
+        back = letter + (number if layout.labels.both_sides else 0.0)
+        low = layout.low[:2] - (letter, number + letter)
+        return cls(low, layout.high[:2] + (letter, back), number, letter)
+
+    def outline(self, size: Parameters) -> CrossSection:
+        """Draw it from above."""
+        from manifold3d import CrossSection
+
+        (x0, y0), (x1, y1) = self.low, self.high
+        c, k = size.chamfer_mm, size.key_mm
+        points = [
+            (x0, y0 + c), (x0 + c, y0), (x1 - c, y0), (x1, y0 + c), (x1, y1 - c), (x1 - c, y1), (x0 + k, y1),
+            (x0, y1 - k),
+        ]  # fmt: skip
+        return CrossSection([np.array(points)])
+
+    def marks(self, layout: Layout, order: Order) -> list[text.Mark]:
+        """Place numbers before their slots, letters on all sides, arrow and name at the front."""
+        size = order.size
+        z, middle, row = size.base_mm, 0.5 * (self.low + self.high), 0.5 * self.letter_mm
+        ys = (layout.low[1] - 0.5 * self.number_mm, layout.high[1] + 0.5 * self.number_mm)
+        made = text.numbers(layout, size, [(ys, z)] * len(layout.slots))
+        height = _letter_height(size)
+        name = marks.text_width(order.name, height, size.stroke_mm)
+        front = self.low[1] + row
+        places = [
+            (order.letters["-x"], "direction", self.low[0] + row, middle[1]),
+            (order.letters["+x"], "direction", self.high[0] - row, middle[1]),
+            (order.letters["-y"], "direction", middle[0], front),
+            (order.letters["+y"], "direction", middle[0], self.high[1] - row),
+            (">", "arrow", self.low[0] + size.chamfer_mm + row, front),
+        ]
+        if order.name and self.high[0] - name - 2 * row > middle[0] + row:
+            places.append((order.name, "id", self.high[0] - row - 0.5 * name, front))
+        x, y = np.eye(3)[:2]
+        for said, kind, px, py in places:
+            at = np.array([px, py, z])
+            made.append(text.Mark(said, kind, at, x, y, height, size.stroke_mm, size.engrave_mm))
+        return made
+
+
+def _letter_height(size: Parameters) -> float:
+    return max(5 * size.stroke_mm, min(size.letter_mm, size.digit_mm + 1.0))

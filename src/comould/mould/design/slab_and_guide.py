@@ -1,0 +1,52 @@
+"""Slab and guide: a low base that the specimen is laid into in plain sight, and a knife guide pinned on afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comould.mould.design import cuts, outer, text
+from comould.mould.design.joints import PIN_HEIGHT_MM, Pins
+from comould.mould.design.layout import Layout, plan_layout
+from comould.mould.design.open_block import minus, removals
+from comould.mould.design.parts import Order, Parts
+from comould.mould.form import shifted, solid_of
+from comould.mould.parameters import SlabAndGuide
+
+LEAST_GUIDE_MM = PIN_HEIGHT_MM + 3.0
+"""Height of the guide's frame where the specimen is lowest: room for a pin and a roof over it."""
+
+
+def make(order: Order) -> Parts:
+    """Make the open block in two bodies: what lies below the split, and the guide above it."""
+    size = SlabAndGuide.model_validate(order.size.model_dump())
+    layout = plan_layout(order.form.specimen[0], order.slots_x, size)
+    split = float(layout.tissue_low[2] + size.split_share * (layout.tissue_high[2] - layout.tissue_low[2]))
+    layout = _tall_enough(layout, split)
+    pins = Pins.beside(layout, size.pin_mm, size.pin_clearance_mm)
+    top = min(split + LEAST_GUIDE_MM, float(layout.high[2]))
+    whole = outer.block(layout, size) + pins.lugs(0.0, top)
+    cavity = shifted(order.form.opened_up(), layout.shift)
+    marks = text.frame_marks(layout, size, order.letters, order.name, side_top=split)
+    shape = layout.core.section()
+    taken = removals(order, layout, cavity, shape, least_slit_z=split + 4.0)
+    engraved = text.engraved(marks)
+    solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
+    guide, base = solid.split_by_plane((0.0, 0.0, 1.0), split)
+    sockets = pins.sockets(split)
+    return Parts(
+        {"base": base + pins.pins(split), "guide": guide - sockets},
+        layout,
+        whole,
+        taken.solid + engraved,
+        tuple(marks),
+        slit=taken.slit,
+    )
+
+
+def _tall_enough(layout: Layout, split: float) -> Layout:
+    """Raise the guides that would end below the split."""
+    least = split + LEAST_GUIDE_MM
+    slots = tuple(replace(slot, top_z=max(slot.top_z, least)) for slot in layout.slots)
+    high = layout.high.copy()
+    high[2] = max(slot.top_z for slot in slots)
+    return replace(layout, slots=slots, high=high)
