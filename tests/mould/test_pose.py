@@ -238,14 +238,18 @@ def test_longer_settings_need_more_plastic(setting, grows):
     assert min(wider) >= min(feet)
 
 
-def test_loose_space_agrees_with_a_fine_field(arms):
+def test_volumes_agree_with_a_fine_field(arms):
     lesion, view = arms
-    for angle in (105.0, 270.0):
+    for angle in (60.0, 270.0):
         pose = choose_pose(lesion, view, angle)
         field = distance_field(lesion, pose.rotation, step_mm=0.7, margin_mm=2, above_mm=0)
         top = float(field.mesh()[0][:, 2].max())
         fine = field.swept_up().volume_ml(0.0, top) - field.volume_ml()
         assert pose.seat.loose_ml == pytest.approx(fine, abs=0.03 * lesion.volume_ml)
+        tissue = field.values < 0
+        above = np.logical_or.accumulate(tissue[::-1], axis=0)[::-1]
+        pockets = (above & np.logical_or.accumulate(tissue, axis=0) & ~tissue).sum() * 0.7**3 / 1000
+        assert pose.seat.undercut_ml == pytest.approx(pockets, abs=0.015 * lesion.volume_ml)
         shadow = (field.swept_up().values[-1] < 0).sum() * 0.7**2 / 100
         assert pose.seat.support_cm2 == pytest.approx(shadow, rel=0.03)
 
