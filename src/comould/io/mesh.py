@@ -23,7 +23,7 @@ MESH_SUFFIXES = (".stl", ".3mf", ".ply", ".obj")
 _MM_PER_UNIT = {"micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "inch": 25.4, "foot": 304.8, "meter": 1000.0}
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?")
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-_MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -313,15 +313,14 @@ def weld(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> tuple[npt.NDArr
     """
     corners = np.ascontiguousarray(vertices) + vertices.dtype.type(0)  # -0 becomes 0
     keys = _keys(corners)
-    ordered = np.sort(keys)
-    if (ordered[1:] != ordered[:-1]).all():
-        return corners, np.asarray(faces, dtype=np.int64)
     order = np.argsort(keys, kind="stable")
-    fresh = _changes(keys[order][:, None])
-    if (_changes(corners[order]) != fresh).any():
+    fresh = _changes(keys[order])
+    if fresh.all():
+        return corners, np.asarray(faces, dtype=np.int64)
+    if (_changes(*corners[order].T) != fresh).any():
         # Two places share a key: sort by the coordinates themselves.
         order = np.lexsort(corners.T)
-        fresh = _changes(corners[order])
+        fresh = _changes(*corners[order].T)
     first = np.zeros(len(corners), dtype=bool)
     first[order[fresh]] = True
     index = np.empty(len(corners), dtype=np.int64)
@@ -333,16 +332,18 @@ def _keys(corners: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     """Mix each corner's coordinates into one number: equal corners, equal numbers, and hardly ever the other way."""
     bits = corners.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[corners.dtype.itemsize]).astype(np.uint64)
     key = np.zeros(len(corners), dtype=np.uint64)
-    for axis, factor in enumerate(_MIX):
-        part = bits[:, axis] * np.uint64(factor)
-        key += part ^ (part >> np.uint64(29))
+    for axis in range(corners.shape[1]):
+        key = (key ^ bits[:, axis]) * _MIX
+        key ^= key >> np.uint64(32)
     return key
 
 
-def _changes(rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Tell which rows ``(n, k)`` differ from the one before; the first does."""
-    fresh = np.ones(len(rows), dtype=bool)
-    fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+def _changes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell which rows of columns ``(n,)`` differ from the one before; the first does."""
+    fresh = np.zeros(len(columns[0]), dtype=bool)
+    fresh[:1] = True
+    for column in columns:
+        fresh[1:] |= column[1:] != column[:-1]
     return fresh
 
 
@@ -355,13 +356,27 @@ def _unpaired(faces: npt.NDArray[Any]) -> int:
     """Count directed edges that have not exactly one partner the other way."""
     if not len(faces):
         return 0
-    start, stop = faces.T.astype(np.int64), faces.T[[1, 2, 0]].astype(np.int64)
-    stride = int(faces.max()) + 1
-    forward = np.sort((start * stride + stop).ravel())
-    if (forward[1:] > forward[:-1]).all() and (forward == np.sort((stop * stride + start).ravel())).all():
+    if _paired(faces):
         return 0
+    stride = int(faces.max()) + 1
+    forward = (faces.astype(np.int64) * stride + faces[:, [1, 2, 0]]).ravel()
     keys, counts = np.unique(forward, return_counts=True)
     single = keys[counts == 1]
     backward = (single % stride) * stride + single // stride
     place = np.minimum(np.searchsorted(single, backward), max(len(single) - 1, 0))
     return int(forward.size - (single[place] == backward).sum()) if len(single) else int(forward.size)
+
+
+def _paired(faces: npt.NDArray[Any]) -> bool:
+    """Tell whether each directed edge is there once, and once the other way, without sorting them."""
+    from scipy.sparse import coo_array
+
+    count = int(faces.max()) + 1
+    ends = np.ascontiguousarray(faces.T, dtype=np.int32)
+    once = np.ones(ends.size, dtype=np.int8)
+    leaving = coo_array((once, (ends.ravel(), ends[[1, 2, 0]].ravel())), shape=(count, count)).tocsr()
+    if leaving.nnz < ends.size:
+        return False
+    arriving = leaving.T.tocsr()
+    leaving = arriving.T.tocsr()
+    return bool((leaving.indptr == arriving.indptr).all() and (leaving.indices == arriving.indices).all())
