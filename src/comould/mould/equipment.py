@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from comould.mould import _library
+from comould.mould.parameters import Parameters
 
 Process = Literal["FDM", "SLA", "SLS"]
 """Fused filament, photopolymer resin (laser or masked light), sintered powder."""
@@ -44,7 +45,7 @@ class Equipment(BaseModel):
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Every figure as (name, value, meaning, source), for a table."""
         return [
-            (key, shown(getattr(self, key)), field.description or "", self.source_of(key))
+            (key, shown(getattr(self, key), key), field.description or "", self.source_of(key))
             for key, field in type(self).model_fields.items()
             if key not in Equipment.model_fields
         ]
@@ -170,17 +171,79 @@ def materials() -> tuple[Material, ...]:
     return tuple(load_material(name) for name in _library.shipped("materials"))
 
 
-def shown(value: Any) -> str:
-    """Words for a value in a table."""
+def shown(value: Any, key: str = "") -> str:
+    """Words for a value in a table, with the unit its key ends in."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return f"{value:g}"
+        return f"{value:g}{_unit(key)}"
     if isinstance(value, tuple):
-        return (" × " if len(value) == 3 else ", ").join(shown(part) for part in value) or "none"
-    return str(value)
+        text = (" × " if key == "bed_mm" else ", ").join(shown(part) for part in value)
+        return f"{text}{_unit(key)}" if text else "none"
+    return str(value) or "none"
+
+
+def misfits(
+    parameters: Parameters, blade: Blade | None, printer: Printer | None, material: Material | None
+) -> list[str]:
+    """Say what equipment cannot do: one sentence for each size too small for the process or the blade.
+
+    Parameters
+    ----------
+    parameters
+        Settings of a mould.
+    blade, printer, material
+        What it is to be cut and printed with; none where nothing was named.
+
+    Returns
+    -------
+    list of str
+        Empty when everything fits.
+    """
+    problems = []
+    if blade and parameters.slot_mm <= blade.thickness_mm:
+        problems.append(
+            f"slot_mm {parameters.slot_mm:g} is too narrow for blade {blade.name}, {blade.thickness_mm:g} mm thick"
+        )
+    if printer and material and printer.process not in material.processes:
+        problems.append(
+            f"material {material.name} is printed by {', '.join(material.processes)}, "
+            f"printer {printer.name} is {printer.process}"
+        )
+    if printer:
+        for key, least in _LEAST.items():
+            size, bound = getattr(parameters, key), getattr(printer, least)
+            if 0 < size < bound - 1e-9:
+                problems.append(
+                    f"{key} {size:g} is too small for {printer.process} on printer {printer.name}: "
+                    f"at least {bound:g} ({least})"
+                )
+        if parameters.hollow and printer.max_bridge_mm and parameters.bridge_mm > printer.max_bridge_mm + 1e-9:
+            problems.append(
+                f"bridge_mm {parameters.bridge_mm:g} is too wide for {printer.process} on printer {printer.name}: "
+                f"at most {printer.max_bridge_mm:g} (max_bridge_mm)"
+            )
+    return problems
+
+
+_LEAST = {
+    "stroke_mm": "min_stroke_mm",
+    "engrave_mm": "min_engrave_mm",
+    "slot_mm": "min_slot_mm",
+    "drain_mm": "min_hole_mm",
+    "wall_mm": "min_wall_mm",
+    "cell_wall_mm": "min_wall_mm",
+    "min_rib_mm": "min_wall_mm",
+}
+"""Parameter of a mould and the printer's least size it must reach; 0 means the part is left out."""
+
+_UNITS = {"_mm": " mm", "_deg": "°", "_g_cm3": " g/cm³", "temperature_limit_c": " °C", "autoclave_c": " °C"}
+
+
+def _unit(key: str) -> str:
+    return next((unit for ending, unit in _UNITS.items() if key.endswith(ending)), "")
 
 
 def _load(name_or_path: str | Path | Equipment, model: type[Kind], shelf: str) -> Kind:
