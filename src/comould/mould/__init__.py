@@ -11,6 +11,8 @@ from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.mould.assemble import build
+    from comould.mould.fit.scan import fit_scan
+    from comould.mould.fit.slab import fit_slab
     from comould.mould.lesion import select_lesion
     from comould.mould.parameters import Parameters
     from comould.mould.printability import PrintReport, check
@@ -36,6 +38,8 @@ _MODULE_OF = {
     "block_slab": "sampling.blocking",
     "build": "assemble",
     "check": "printability",
+    "fit_scan": "fit.scan",
+    "fit_slab": "fit.slab",
     "load_template": "template",
     "plan_blocks": "sampling.blocking",
     "plan_cores": "sampling.cores",
@@ -59,6 +63,8 @@ __all__ = [
     "block_slab",
     "build",
     "check",
+    "fit_scan",
+    "fit_slab",
     "load_template",
     "plan_blocks",
     "plan_cores",

@@ -173,7 +173,7 @@ def cuts(specimen: Surface, mould_from_patient: FloatArray, lesion: Lesion, plan
         One for each plane. A plane where only one of the two shows tissue has infinite distances and Dice 0.
     """
     first = plan.planes[0]
-    patient_from_mould = np.linalg.inv(mould_from_patient)
+    patient_from_mould: FloatArray = np.linalg.inv(np.asarray(mould_from_patient, dtype=np.float64))
     cutter = Cutter(*specimen, first.plane_from_patient.matrix @ patient_from_mould)
     drawing = _Drawing.of(lesion, first)
     pairs = None if drawing.thick is None else _Pairs.on_slices(specimen, patient_from_mould, lesion, drawing)

@@ -12,6 +12,7 @@ from comould._lazy import attach
 if TYPE_CHECKING:
     from comould.pl.associations_figure import associations, claims, ranked, volcano
     from comould.pl.error_figure import error_by_section, error_ecdf, error_table, registration_error
+    from comould.pl.fit_figure import fit
     from comould.pl.habitats_figure import habitat_plane, habitats, selection_curve
     from comould.pl.mould_figure import mould, mould_view
     from comould.pl.planes_figure import plan_overview, plane, planes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "associations_figure": ("associations", "claims", "ranked", "volcano"),
     "error_figure": ("error_by_section", "error_ecdf", "error_table", "registration_error"),
+    "fit_figure": ("fit",),
     "habitats_figure": ("habitat_plane", "habitats", "selection_curve"),
     "mould_figure": ("mould", "mould_view"),
     "planes_figure": ("plan_overview", "plane", "planes"),
@@ -37,6 +39,7 @@ __all__ = [
     "error_by_section",
     "error_ecdf",
     "error_table",
+    "fit",
     "habitat_plane",
     "habitats",
     "mould",

@@ -15,6 +15,7 @@ from comould.mould.fit.planned import Planned
 from comould.mould.fit.rigid import TRUE_SIZE
 from comould.mould.fit.solid import Placed, Surface, angle_between, place, principal_starts, upright_starts
 from comould.mould.fit.verdict import CLEARLY_MM, SCALES, TOLERANCE_MM, Supposition, clearly_better
+from comould.mould.outline import Cutter
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ class Attitude:
         """Say it, rounded."""
         if self.verdict == PLANNED:
             return PLANNED
-        turn = f"turned by {self.turn_deg:+.0f}°" if abs(self.turn_deg) > TURNED_DEG else ""
+        # Half a turn has no side.
+        degrees = f"{abs(self.turn_deg):.0f}" if abs(self.turn_deg) > 179.5 else f"{self.turn_deg:+.0f}"
+        turn = f"turned by {degrees}°" if abs(self.turn_deg) > TURNED_DEG else ""
         tilt = f"tilted by {self.tilt_deg:.0f}°" if self.tilt_deg > TILTED_DEG else ""
         return " and ".join(part for part in (turn, tilt) if part)
 
@@ -98,8 +101,8 @@ class ScanFit:
         ``"mould"`` or ``"free"``.
     verdict
         ``as planned``, ``turned``, ``tilted``, ``mirror image`` or ``no match``.
-    sentence
-        The verdict in words, with what cannot be excluded.
+    words
+        The verdict in words.
     undecided
         Other ways of lying that fit as well.
     dice
@@ -118,11 +121,14 @@ class ScanFit:
         ``(4, 4)``, rigid.
     closed
         Whether the scan is a closed surface; of an open one only the scanned part was compared.
+    sections
+        Cuts through the middle of the planned specimen, across mould x and across mould y: the planned outlines and
+        the scan's (where it sat, or laid on the plan when free), in mm along y and z, and along x and z.
     """
 
     frame: ScanFrame
     verdict: str
-    sentence: str
+    words: str
     undecided: tuple[str, ...]
     dice: float | None
     hd95_mm: float
@@ -133,19 +139,26 @@ class ScanFit:
     shift_mm: tuple[float, float, float] | None
     planned_from_scan: FloatArray
     closed: bool
+    sections: dict[str, tuple[list[FloatArray], list[FloatArray]]]
 
     @property
     def sat_well(self) -> bool:
         """Whether nothing speaks against its having lain as planned."""
         return self.verdict == PLANNED
 
+    def sentence(self) -> str:
+        """Say the verdict in words, with what cannot be excluded."""
+        return f"{self.words}; cannot exclude: {', '.join(self.undecided)}" if self.undecided else self.words
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         values = vars(self) | {
+            "sentence": self.sentence(),
             "sat_well": self.sat_well,
             "attitude": None if self.attitude is None else vars(self.attitude),
             "planned_from_scan": self.planned_from_scan.tolist(),
         }
+        values.pop("sections")
         if self.size_ratio is not None:
             values["shrinkage_percent"] = 100.0 * (1.0 - self.size_ratio)
         return values
@@ -236,7 +249,7 @@ def _judged(case: _Case, ways: list[Placed]) -> ScanFit:
     return ScanFit(
         case.frame,
         verdict,
-        f"{words}; cannot exclude: {', '.join(undecided)}" if undecided else words,
+        words,
         tuple(undecided),
         _dice(size.apply(case.found.vertices)[case.found.faces], case.wanted) if case.closed else None,
         size.hd95_mm,
@@ -247,7 +260,23 @@ def _judged(case: _Case, ways: list[Placed]) -> ScanFit:
         shift,
         matrix,
         case.closed,
+        _sections(case, size),
     )
+
+
+def _sections(case: _Case, size: Placed) -> dict[str, tuple[list[FloatArray], list[FloatArray]]]:
+    wanted = case.wanted.vertices
+    found = case.found.vertices if case.frame == "mould" else size.apply(case.found.vertices)
+    middle = 0.5 * (wanted.min(axis=0) + wanted.max(axis=0))
+    sections = {}
+    for name, axis, across in (("y, z", 0, 1), ("x, z", 1, 0)):
+        frame = np.zeros((4, 4))
+        frame[0, across] = frame[1, 2] = frame[2, axis] = frame[3, 3] = 1.0
+        planned = Cutter(wanted, case.wanted.faces, frame).at(float(middle[axis]))
+        scanned = Cutter(found, case.found.faces, frame).at(float(middle[axis]))
+        # What closes an open outline was not scanned.
+        sections[name] = planned, scanned if case.closed else [line[:-1] for line in scanned]
+    return sections
 
 
 def _supposed(one: Placed) -> Supposition:

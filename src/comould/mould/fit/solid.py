@@ -14,9 +14,9 @@ import numpy.typing as npt
 from comould.mould.fit.rigid import TRUE_SIZE
 from comould.space import FloatArray
 
-_FEW, _MANY, _DENSE = 150, 1500, 30_000
-_COARSE_ROUNDS, _FINE_ROUNDS = 12, 30
-_KEPT = 6
+_FEW, _MANY, _DENSE = 120, 800, 20_000
+_COARSE_ROUNDS, _FINE_ROUNDS = 10, 20
+_KEPT = 4
 DISTINCT_DEG = 12.0
 """Two ways of lying that differ by a smaller rotation are one."""
 
@@ -227,7 +227,7 @@ class _Search:
         """Measure one state on many points."""
         rotation, scale = state.rotation[n], float(np.exp(state.log_scale[n]))
         shift = state.landed[n] - scale * rotation @ self.source.middle
-        count = 4 * _MANY
+        count = 8 * _MANY
         moved = scale * self.source.points[:count] @ rotation.T + shift
         away = [_distances(moved, self.target)]
         if self.both_ways:
