@@ -105,10 +105,6 @@ class Lie:
     values: Field
     step_mm: float
 
-    def upside_down(self) -> Lie:
-        """Turn by 180° about the normal."""
-        return Lie(self.values[::-1, ::-1], self.step_mm)
-
 
 class Turntable:
     """Turns a coarse field about the normal of the cuts.
