@@ -6,6 +6,8 @@ import trimesh
 
 from comould.errors import InputError
 from comould.mould import _cast, check
+from comould.mould.printability import measure
+from comould.mould.printing import slicer
 
 
 @pytest.fixture
@@ -125,3 +127,75 @@ def test_long_thin_triangles_in_chunks(monkeypatch):
     solid = _cast.inside(np.asarray(mesh.triangles), (25, 25, 12))
     y, x = np.indices((25, 25))
     assert np.array_equal(solid[6], np.hypot(x - 12, y - 12) < 9.4)
+
+
+def test_measure_is_the_cheap_part(box):
+    report = measure(np.asarray(box.vertices), np.asarray(box.faces))
+    assert report.printing is None
+    assert "printing" not in report.to_dict()
+    assert check(box).printing is not None
+
+
+def test_a_thin_wall_is_not_printable():
+    plate = trimesh.creation.box((40, 0.7, 30))
+    report = check(plate)
+    assert report.watertight
+    assert not report.printable
+    assert "walls of 0.70 mm" in report.problems[0]
+    assert "make them thicker or choose a finer printer" in report.problems[0]
+    thicker = check(trimesh.creation.box((40, 1.1, 30)), printer="formlabs_form3b")
+    assert thicker.printable, "1 mm is enough for resin"
+
+
+def test_too_large_for_the_bed_is_not_printable():
+    report = check(trimesh.creation.box((300, 200, 10)))
+    assert not report.printable
+    assert "split" in report.problems[0]
+    assert check(trimesh.creation.box((300, 20, 10))).printable, "along the diagonal"
+    assert not check(trimesh.creation.box((150, 100, 10)), printer="generic_sla").printable
+
+
+def test_an_overhang_is_a_note():
+    top = trimesh.creation.box((40, 22, 4))
+    top.apply_translation((12, 0, 17))
+    report = check(trimesh.util.concatenate([trimesh.creation.box((20, 20, 40)), top]))
+    assert report.printable
+    assert any("support" in note for note in report.notes)
+
+
+def test_an_open_mesh_waits(box):
+    box.update_faces(np.arange(12) > 0)
+    report = check(box)
+    assert report.printing is None
+    assert any("wait for a sound surface" in note for note in report.notes)
+
+
+def test_unknown_names_and_prices(box):
+    with pytest.raises(InputError, match="printer 'nothing'"):
+        check(box, printer="nothing")
+    with pytest.raises(InputError, match="price per kg: expected a number from 0"):
+        check(box, price_per_kg=-1)
+
+
+def test_report_says_why_the_slicer_has_no_figures(box, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="on the PATH"):
+        check(box, slicer=True)
+
+
+@pytest.mark.skipif(not slicer.available(), reason="prusa-slicer is not installed")
+def test_slicer_joins_the_report(box):
+    report = check(box, slicer=True)
+    assert report.printable
+    assert report.slicer.filament_g > 0
+    assert report.to_dict()["slicer"]["sound"] is True
+    assert any(line.name == "sliced" for line in report.lines())
+    resin = check(box, printer="formlabs_form3b", slicer=True)
+    assert resin.slicer.time_s is None
+    assert any("not filament" in note for note in resin.notes)
+    box.update_faces(np.arange(12) > 0)
+    broken = check(box, slicer=True)
+    assert broken.slicer.open_edges == 3
+    assert not broken.printable
+    large = check(trimesh.creation.box((400, 30, 30)), slicer=True)
+    assert any("larger" in problem for problem in large.problems)

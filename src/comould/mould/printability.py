@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from comould.errors import InputError
+from comould.errors import InputError, PrintabilityError
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
     import trimesh
+
+    from comould.mould.equipment import Material, Printer
+    from comould.mould.printing.inspect import Printing
+    from comould.mould.printing.limits import Limits
+    from comould.mould.printing.slicer import SliceReport
 
 IntArray = npt.NDArray[np.int64]
 
@@ -60,6 +65,11 @@ class PrintReport:
         What makes it unprintable, in words; empty when it is printable.
     notes
         Worth knowing, but no obstacle.
+    printing
+        Walls, overhang, trapped fluid, bed, plastic and time; ``None`` where they were not asked for, or where the
+        surface is not closed and they cannot be measured.
+    slicer
+        PrusaSlicer's own figures, when asked for.
     """
 
     faces: int
@@ -74,6 +84,8 @@ class PrintReport:
     degenerate_faces: int
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    printing: Printing | None = None
+    slicer: SliceReport | None = None
 
     @property
     def printable(self) -> bool:
@@ -86,8 +98,13 @@ class PrintReport:
         return not (self.open_edges or self.flipped_edges or self.crowded_edges)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {"printable": self.printable, "watertight": self.watertight, **asdict(self)}
+        """Plain data for JSON; ``printing`` and ``slicer`` only when they were measured."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("printing", "slicer"):
+            part = own.pop(name)
+            if part is not None:
+                own[name] = part.to_dict()
+        return {"printable": self.printable, "watertight": self.watertight, **own}
 
     def lines(self) -> list[Line]:
         """Say it in lines for people."""
@@ -104,17 +121,39 @@ class PrintReport:
                 f"{self.faces} (without area {self.degenerate_faces}, touching corners {self.touching_vertices})",
             ),
         ]
+        if self.printing is not None:
+            facts += [Line(*fact) for fact in self.printing.facts()]
+        if self.slicer is not None:
+            from comould.mould.printing.inspect import slicer_facts
+
+            facts += [Line(*fact) for fact in slicer_facts(self.slicer)]
         facts += [Line("problem", text, False) for text in self.problems]
         return facts + [Line("note", text) for text in self.notes]
 
 
-def check(mesh_or_path: trimesh.Trimesh | str | Path) -> PrintReport:
-    """Measure whether a mesh can be printed.
+def check(
+    mesh_or_path: trimesh.Trimesh | str | Path,
+    *,
+    printer: str | Printer | None = None,
+    material: str | Material | None = None,
+    slicer: bool = False,
+    price_per_kg: float | None = None,
+) -> PrintReport:
+    """Measure whether a mesh can be printed, and what that takes.
 
     Parameters
     ----------
     mesh_or_path
-        A mesh in mm, or a mesh file (STL, 3MF, PLY, OBJ).
+        A mesh in mm, z up on the bed, or a mesh file (STL, 3MF, PLY, OBJ).
+    printer
+        Name (``comould templates printers``), YAML file or printer; a common filament printer with a bed of
+        250 × 210 × 210 mm when left out.
+    material
+        Name, YAML file or material; the usual one of the printer's process when left out.
+    slicer
+        Run PrusaSlicer as well.
+    price_per_kg
+        Price of the plastic, to state that of the print.
 
     Returns
     -------
@@ -124,12 +163,19 @@ def check(mesh_or_path: trimesh.Trimesh | str | Path) -> PrintReport:
     Raises
     ------
     InputError
-        If the file cannot be read, or the mesh is empty or not finite.
+        If the file cannot be read, the mesh is empty or not finite, there is no such printer or material, or
+        PrusaSlicer is asked for and not installed.
 
     Notes
     -----
-    Wall thickness, overhangs and intersections of the surface with itself are not measured.
+    Intersections of the surface with itself are not looked for; walls narrower than about 2 mm both ways can be missed.
     """
+    from comould.mould.printing.inspect import inspect
+    from comould.mould.printing.limits import limits_of
+
+    limits = limits_of(printer, material)
+    if price_per_kg is not None and not 0 <= price_per_kg < np.inf:
+        raise InputError(subject="price per kg", expected="a number from 0", found=f"{price_per_kg:g}")
     if isinstance(mesh_or_path, str | Path):
         from comould.io.mesh import read_mesh
 
@@ -137,7 +183,45 @@ def check(mesh_or_path: trimesh.Trimesh | str | Path) -> PrintReport:
     vertices, faces = np.asarray(mesh_or_path.vertices), np.asarray(mesh_or_path.faces)
     if not len(faces) or not np.isfinite(vertices).all():
         raise InputError(subject="mesh", expected="finite triangles", found="none" if not len(faces) else "NaN corners")
-    return measure(vertices, faces)
+    report = measure(vertices, faces)
+    if report.printable:
+        printing = inspect(vertices, faces, limits, price_per_kg)
+        report = replace(
+            report,
+            printing=printing,
+            problems=(*report.problems, *printing.problems()),
+            notes=(*report.notes, *printing.notes()),
+        )
+    else:
+        report = replace(report, notes=(*report.notes, "walls, overhang, bed and cost wait for a sound surface"))
+    return _with_slicer(report, mesh_or_path, limits) if slicer else report
+
+
+def _with_slicer(report: PrintReport, mesh: trimesh.Trimesh, limits: Limits) -> PrintReport:
+    """Add PrusaSlicer's figures, or why it gives none."""
+    from comould.mould.printing.slicer import slice_mesh
+
+    filament = limits.process == "FDM" and report.printing is not None
+    try:
+        said = slice_mesh(
+            mesh,
+            export=filament,
+            bed_mm=limits.bed_mm,
+            density_g_cm3=limits.density_g_cm3,
+            settings=limits.settings,
+        )
+    except PrintabilityError as error:
+        return replace(report, problems=(*report.problems, str(error)))
+    problems, notes = report.problems, report.notes
+    if not said.sound and report.printable:
+        problems = (*problems, f"{said.program} does not take the surface for sound")
+    if not filament:
+        notes = (*notes, "PrusaSlicer was only asked about the surface: " + _why_not_sliced(report, limits))
+    return replace(report, slicer=said, problems=problems, notes=notes)
+
+
+def _why_not_sliced(report: PrintReport, limits: Limits) -> str:
+    return "it is not sound" if report.printing is None else f"{limits.printer} prints {limits.process}, not filament"
 
 
 def measure(vertices: FloatArray, faces: IntArray) -> PrintReport:
