@@ -112,7 +112,8 @@ def _show(name: str, overrides: dict[str, str]) -> None:
         _figures(piece.rows(), "figure")
         return
     template = mould.load_template(_known(name), **overrides)
-    _heading(template.name, f"{template.title} · design {template.design}")
+    made_for = "" if template.name == template.design else f" · design {template.design}"
+    _heading(template.name, template.title + made_for)
     _figures(template.rows(), "setting")
     for part in (template.blade, template.printer, template.material):
         if part is not None:
@@ -189,7 +190,7 @@ def _print(table: Table) -> None:
 
 
 def _heading(name: str, title: str) -> None:
-    out.print(f"[bold]{_escaped(name)}[/]  {_escaped(title)}")
+    out.print(f"[bold]{_escaped(name)}[/]  {_escaped(title)}", soft_wrap=False)
     out.print()
 
 
