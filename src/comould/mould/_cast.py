@@ -61,10 +61,12 @@ def inside(triangles: FloatArray, shape: tuple[int, int, int]) -> npt.NDArray[np
     """
     x, y, z, sense = hits(triangles, shape[:2])
     first = np.clip(np.ceil(z), 0, shape[2]).astype(np.intp)
-    flat = (first * shape[1] + y) * shape[0] + x
-    change = np.bincount(flat, weights=-sense, minlength=(shape[2] + 1) * shape[1] * shape[0])
-    winding = np.cumsum(change.reshape(shape[2] + 1, shape[1], shape[0]), axis=0)[:-1]
-    return np.abs(winding) > 0.5
+    # Along the rays last: running sums go through memory in order.
+    flat = (y * shape[0] + x) * (shape[2] + 1) + first
+    change = np.bincount(flat, weights=-sense, minlength=shape[1] * shape[0] * (shape[2] + 1))
+    steps = change.astype(np.int16).reshape(shape[1], shape[0], shape[2] + 1)
+    winding = np.cumsum(steps, axis=2, dtype=np.int16)[:, :, :-1]
+    return np.ascontiguousarray((winding != 0).transpose(2, 0, 1))
 
 
 class Rays:
