@@ -90,7 +90,7 @@ def test_both_ways_up_are_the_two_seats_of_a_cone():
     assert down.loose_percent < 6
     assert up.loose_percent == pytest.approx(200, rel=0.1)
     assert max(down.undercut_percent, up.undercut_percent) < 0.1
-    assert down.support_cm2 == up.support_cm2 == pytest.approx(np.pi * 1.44, rel=0.03)
+    assert down.support_cm2 == up.support_cm2 == pytest.approx(np.pi * 1.44, rel=0.07)
     assert down.plastic_ml - up.plastic_ml == pytest.approx(up.loose_ml - down.loose_ml, rel=0.4)
     turned, _ = both_ways(Lie(values[::-1, ::-1], 1.0), 210.0, UPS[::-1], volume, SIZE)
     assert turned.loose_ml == pytest.approx(up.loose_ml)
