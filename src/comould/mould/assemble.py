@@ -1,4 +1,4 @@
-"""Segmentation and template → mould: the order of the work, its checks, and what is written."""
+"""Segmentation and template → mould: the order of the work, its checks, and what is told."""
 
 from __future__ import annotations
 
@@ -11,26 +11,45 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from comould.errors import ComouldWarning, PrintabilityError
-from comould.mould import body, verify
-from comould.mould.body import Layout
+from comould.errors import ComouldWarning
+from comould.mould import marks
+from comould.mould.design import CONSTRUCT, Order, Parts
+from comould.mould.form import Form, shifted
+from comould.mould.inspect import inspect
 from comould.mould.lesion import Lesion, check_fits_image, find_lesion
 from comould.mould.parameters import Parameters
-from comould.mould.planes import View, plan_cuts, resolve_view
+from comould.mould.planes import plan_for, resolve_view
 from comould.mould.pose import Pose, choose_pose
 from comould.mould.printability import measure
-from comould.mould.result import Mould, Surface, as_mesh
-from comould.mould.surface import DistanceField, distance_field, grid_step
+from comould.mould.result import Mould, as_mesh
+from comould.mould.structures import Structure, fitted
 from comould.mould.template import Template, load_template
-from comould.space import FloatArray, Frame, SlicePlan, Transform, anatomical_letter
+from comould.space import FloatArray, Frame, Transform, anatomical_letter
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-    import trimesh
-    from manifold3d import Manifold
 
 OBLIQUE_RATIO = 0.5
 """A wall's label gets a second letter when that direction's share is at least half the first one's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Companions:
+    """Images beside the segmentation that a mould may take account of.
+
+    Parameters
+    ----------
+    habitats
+        Labels for ``centre_on="most_habitats"``.
+    feature
+        Mask whose largest section ``centre_on="largest_section"`` takes.
+    structures
+        Vessels, tubes, capsule contacts: windows or coloured inlays.
+    """
+
+    habitats: sitk.Image | None = None
+    feature: sitk.Image | None = None
+    structures: Sequence[Structure] = ()
 
 
 def build(
@@ -38,40 +57,39 @@ def build(
     *,
     template: str | Path | Template = "soft_tissue",
     plane: str | Sequence[float] = "axial",
-    spacing_mm: float | None = None,
     image: sitk.Image | None = None,
     lesion: str | int | None = None,
-    up: str | float | None = None,
+    companions: Companions | None = None,
     progress: Callable[[str], None] | None = None,
-    **overrides: Any,
+    **settings: Any,
 ) -> Mould:
     """Build a mould that holds a specimen so that it can only be cut along known planes.
 
     Parameters
     ----------
     seg
-        Label image 0/1 of the specimen, patient LPS, right-handed grid.
+        Label image 0/1 of the specimen, patient LPS.
     template
-        Name of a shipped template, path of a YAML file, or a :class:`~comould.mould.Template`.
+        Name of a shipped template or design, path of a YAML file, or a :class:`~comould.mould.Template`.
     plane
         ``"axial"``, ``"coronal"``, ``"sagittal"``, ``"image"`` (the acquisition's planes) or a normal vector of 3.
-    spacing_mm
-        Distance between cuts; the template's when left out. Planes parallel to the slices snap to slice centres.
     image
         The image it was drawn on: only its geometry is compared.
     lesion
-        ``"largest"``, ``"all"`` or a rank by size, when the mask holds several.
-    up
-        Patient direction (``"anterior"``) or in-plane angle in degrees that faces up; searched when left out.
+        ``"largest"``, ``"all"`` or a rank by size, when the mask holds several; :func:`build_each` makes one mould each.
+    companions
+        Habitats or a feature to centre the planes on, landmark structures.
     progress
         Called with a line of text as the work goes on.
-    **overrides
-        Template parameters, see :class:`~comould.mould.Parameters`.
+    **settings
+        ``spacing_mm``, ``design``, ``blade``, ``printer`` and every other key of :class:`~comould.mould.Parameters`;
+        and ``up``: the patient direction (``"anterior"``) or in-plane angle in degrees that faces up, searched when
+        left out.
 
     Returns
     -------
     Mould
-        Checked: one watertight body, free space that matches the segmentation, open slots, a specimen that lifts out.
+        Checked: watertight bodies, free space that matches the segmentation, open slots, a specimen that lifts out.
 
     Raises
     ------
@@ -91,157 +109,47 @@ def build(
     >>> mould.write("out/mould")  # doctest: +SKIP
     """
     say = progress or _silent
+    beside = companions or Companions()
+    up = settings.pop("up", None)
     with _noted() as notes:
-        chosen = load_template(template, spacing_mm=spacing_mm, **overrides)
+        chosen = load_template(template, **settings)
+        size = chosen.parameters
         say("Checking the segmentation")
         found = find_lesion(seg, lesion)
         check_fits_image(found, image)
         view = resolve_view(plane, found.grid)
-        plan = _plan(found, view, chosen.parameters)
+        plan = plan_for(found, view, size, habitats=beside.habitats, feature=beside.feature)
         say("Choosing how it lies")
-        pose = choose_pose(found, view, up)
+        pose = choose_pose(found, view, up, size)
         say("Smoothing the surface")
-        work = _Work.start(found, pose, plan, chosen.parameters)
+        form = Form.of(found, pose.rotation, size)
         say("Cutting cavity and slots")
+        name = size.mould_id or marks.make_id(found.mask.tobytes(), repr(plan.to_dict()), chosen.design)
         letters = _letters(pose.rotation)
-        solid = _solid(work, chosen.parameters, letters)
+        slots_x = np.array([plane.position_mm for plane in plan])
+        parts = CONSTRUCT[chosen.design](Order(form, slots_x, size, letters, name))
+        mould_from_patient = np.eye(4)
+        mould_from_patient[:3, :3], mould_from_patient[:3, 3] = pose.rotation, parts.layout.shift
+        parts, inlays = fitted(parts, beside.structures, pose.rotation, size)
         say("Checking the fit")
-        mesh, checks = _checked(solid, work, plan, found, chosen.parameters)
-    report = _report(work, found, pose, solid, chosen.parameters) | {
+        specimen = shifted(form.specimen, parts.layout.shift)
+        meshes, checks = inspect(parts, inlays, specimen, found, plan, mould_from_patient, size)
+    report = _report(parts, form, found, pose, size) | {
+        "mould_id": name,
         "letters": letters,
+        "structures": [inlay.to_dict() for inlay in inlays],
         "checks": [check.to_dict() for check in checks],
         "warnings": notes,
     }
     return Mould(
-        {"mould": mesh},
-        as_mesh(work.specimen),
+        {body: meshes[body] for body in parts.bodies},
+        as_mesh(specimen),
         plan,
-        Transform.from_matrix(Frame.PATIENT, Frame.MOULD, work.mould_from_patient),
+        Transform.from_matrix(Frame.PATIENT, Frame.MOULD, mould_from_patient),
         chosen,
         report,
+        {inlay.name: meshes[inlay.name] for inlay in inlays if inlay.solid is not None},
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """Surfaces and dimensions on the way: everything in the mould frame but ``swept``."""
-
-    field: DistanceField
-    swept: DistanceField
-    specimen: Surface
-    cavity: Surface
-    layout: Layout
-    mould_from_patient: FloatArray
-
-    @classmethod
-    def start(cls, lesion: Lesion, pose: Pose, plan: SlicePlan, size: Parameters) -> _Work:
-        """Make the surfaces and lay out the block round them."""
-        margin = size.clearance_mm + 2.0
-        step = grid_step(lesion, margin + 0.5 * size.guide_mm)
-        field = distance_field(lesion, pose.rotation, step_mm=step, margin_mm=margin, above_mm=size.guide_mm + 1.0)
-        surface = field.mesh(0.0)
-        near = field.exact_near(size.clearance_mm, surface) if size.clearance_mm else field
-        swept = near.swept_up()
-        vertices, faces = surface
-        slots_x = np.array([plane.position_mm for plane in plan])
-        layout = body.plan_layout((vertices.min(axis=0), vertices.max(axis=0)), slots_x, size)
-        cavity, cavity_faces = swept.mesh(size.clearance_mm)
-        matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = pose.rotation, layout.shift
-        return cls(
-            field, swept, (vertices + layout.shift, faces), (cavity + layout.shift, cavity_faces), layout, matrix
-        )
-
-
-def _plan(lesion: Lesion, view: View, size: Parameters) -> SlicePlan:
-    return plan_cuts(
-        lesion.points_mm(),
-        view,
-        lesion.grid,
-        spacing_mm=size.spacing_mm,
-        slot_mm=size.slot_mm,
-        min_rib_mm=size.min_rib_mm,
-        min_end_slab_mm=size.min_end_slab_mm,
-    )
-
-
-def _solid(work: _Work, size: Parameters, letters: dict[str, str]) -> Manifold:
-    """Block minus cavity, slots and text: one body or an error."""
-    from manifold3d import Error, Manifold, OpType
-
-    numbers = [str(n) for n in range(1, len(work.layout.slots_x) + 1)]
-    cavity = manifold_of(work.cavity)
-    if cavity.status() != Error.NoError or cavity.volume() <= 0:
-        raise PrintabilityError(
-            subject="cavity", expected="a closed surface", found=f"{cavity.status()}, {cavity.volume():.3g} mm³"
-        )
-    parts = [
-        body.block(work.layout, size),
-        cavity,
-        body.slots(work.layout, size),
-        body.engravings(work.layout, size, letters, numbers),
-    ]
-    return Manifold.batch_boolean(parts, OpType.Subtract)
-
-
-def manifold_of(surface: Surface) -> Manifold:
-    """Make a manifold3d solid of vertices and faces."""
-    from manifold3d import Manifold, Mesh
-
-    vertices, faces = surface
-    return Manifold(Mesh(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.uint32)))
-
-
-def _checked(
-    solid: Manifold, work: _Work, plan: SlicePlan, lesion: Lesion, size: Parameters
-) -> tuple[trimesh.Trimesh, list[verify.Check]]:
-    """Measure the final mesh; refuse it unless everything holds."""
-    vertices, faces = _printable(solid)
-    report = measure(vertices, faces)
-    triangles = vertices[faces]
-    det = float(np.linalg.det(work.mould_from_patient[:3, :3]))
-    surface = {"bodies": report.bodies, "hollows": report.voids, "problems": list(report.problems)}
-    sound = report.printable and report.bodies == 1 and not report.voids and not report.touching_vertices
-    checks = [
-        verify.Check("one watertight body", sound, surface, "closed at single precision, one part"),
-        verify.Check("no mirror: determinant", abs(det - 1.0) < 1e-6, det, "+1"),
-        *verify.slot_checks(triangles, work.layout, size),
-        verify.lift_check(triangles, work.specimen[0][work.specimen[1]]),
-        *verify.fit_checks(triangles, lesion, work.mould_from_patient, work.layout, plan, size),
-    ]
-    if failed := [check for check in checks if not check.passed]:
-        raise _refusal(failed)
-    return as_mesh((vertices, faces)), checks
-
-
-def _refusal(failed: list[verify.Check]) -> PrintabilityError:
-    found = "; ".join(f"{check.name}: {_short(check.measured)} ({check.required})" for check in failed)
-    return PrintabilityError(
-        subject="mould",
-        expected="every check of the finished mesh to pass",
-        found=f"{len(failed)} that did not: {found}",
-        remedy="Nothing was written. Check the segmentation for thin or loose parts; a fit cannot be confirmed on a "
-        "lesion of few voxels: draw it on a finer image",
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _printable(solid: Manifold) -> Surface:
-    """Vertices and faces at single precision; slivers that would fall together there are collapsed first."""
-    surface: Surface = (np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
-    for tolerance in (2e-4, 1e-3, 5e-3):
-        mesh = solid.simplify(tolerance).to_mesh()
-        surface = (
-            np.asarray(mesh.vert_properties[:, :3], dtype=np.float32).astype(np.float64),
-            np.asarray(mesh.tri_verts, dtype=np.int64),
-        )
-        report = measure(*surface)
-        if report.watertight and not report.degenerate_faces and not report.touching_vertices:
-            break
-    return surface
 
 
 def _letters(rotation: FloatArray) -> dict[str, str]:
@@ -264,40 +172,50 @@ def _label(direction: FloatArray) -> str:
     )
 
 
-def _report(work: _Work, lesion: Lesion, pose: Pose, solid: Manifold, size: Parameters) -> dict[str, Any]:
-    layout = work.layout
-    top = float(layout.tissue_high[2] - layout.shift[2])
-    vertices, faces = work.specimen
+def _report(parts: Parts, form: Form, lesion: Lesion, pose: Pose, size: Parameters) -> dict[str, Any]:
+    layout = parts.layout
+    vertices, faces = form.specimen
     specimen = measure(vertices, faces).volume_ml
-    opened = work.field.swept_up().volume_ml(0.0, top)
-    undercut = max(opened - specimen, 0.0)
-    box = np.array(solid.bounding_box()).reshape(2, 3)
+    top = float(vertices[:, 2].max())
+    undercut = max(form.field.swept_up().volume_ml(0.0, top) - specimen, 0.0)
+    boxes = {name: np.array(body.bounding_box()).reshape(2, 3) for name, body in parts.bodies.items()}
+    low = np.min([box[0] for box in boxes.values()], axis=0)
+    high = np.max([box[1] for box in boxes.values()], axis=0)
+    plastic = {name: body.volume() / 1000.0 for name, body in parts.bodies.items()}
     return {
         "volumes_ml": {
             "specimen": specimen,
             "mask": lesion.volume_ml,
-            "plastic": solid.volume() / 1000.0,
-            "cavity": work.swept.volume_ml(size.clearance_mm, float(layout.high[2] - layout.shift[2])),
+            "plastic": sum(plastic.values()),
+            "bounding_block": float(np.prod(high - low)) / 1000.0,
             "undercut": undercut,
         },
-        "bounding_box_mm": {"low": box[0].tolist(), "high": box[1].tolist(), "size": (box[1] - box[0]).tolist()},
-        "pose": {
-            "angle_deg": pose.angle_deg,
-            "undercut_percent": 100.0 * undercut / specimen,
-            "up_patient": pose.rotation[2].tolist(),
-            "tried": [
-                {"angle_deg": t.angle_deg, "undercut_ml": t.undercut_ml, "height_mm": t.height_mm} for t in pose.tried
+        "bounding_box_mm": {"low": low.tolist(), "high": high.tolist(), "size": (high - low).tolist()},
+        "bodies": {
+            name: {
+                "plastic_ml": plastic[name],
+                "size_mm": (box[1] - box[0]).tolist(),
+                "print_from_mould": parts.print_from_mould(name).tolist(),
+            }
+            for name, box in boxes.items()
+        },
+        "parting_z_mm": parts.parting_z,
+        "pose": pose.to_dict()
+        | {"undercut_percent": 100.0 * undercut / specimen, "up_patient": pose.rotation[2].tolist()},
+        "slots": {
+            "count": len(layout.slots),
+            "width_mm": size.slot_mm,
+            "length_mm": max(slot.y[1] - slot.y[0] for slot in layout.slots),
+            "depth_mm": max(slot.top_z - slot.floor_z for slot in layout.slots),
+            "numbered_every": layout.labels.every,
+            "each": [
+                {"x_mm": s.x, "y_mm": list(s.y), "floor_z_mm": s.floor_z, "top_z_mm": s.top_z} for s in layout.slots
             ],
         },
-        "slots": {
-            "count": len(layout.slots_x),
-            "width_mm": size.slot_mm,
-            "length_mm": layout.slot_y[1] - layout.slot_y[0],
-            "depth_mm": float(layout.high[2]) - layout.floor_z,
-            "numbered_every": layout.labels.every,
-        },
+        "orientation_slit": None if parts.slit is None else parts.slit.to_dict(),
+        "marks": [mark.to_dict() for mark in parts.marks],
         "segmentation": {"parts": lesion.parts, "specks_dropped": lesion.specks},
-        "surface_step_mm": work.field.step_mm,
+        "surface_step_mm": form.field.step_mm,
         "scale": 1.0,
     }
 

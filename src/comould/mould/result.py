@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from comould._version import __version__
 from comould.errors import PrintabilityError
+from comould.mould.form import Surface
 from comould.mould.printability import measure
 from comould.mould.template import Template
 from comould.mould.verify import FIT
-from comould.space import FloatArray, Frame, SlicePlan, Transform
+from comould.space import Frame, SlicePlan, Transform
 
 if TYPE_CHECKING:
     import trimesh
 
-Surface = tuple[FloatArray, npt.NDArray[np.int64]]
-"""Vertices ``(n, 3)`` in mm and outward faces ``(m, 3)``."""
+PLATE_GAP_MM = 8.0
+"""Room between bodies laid on one print bed."""
 
 LIBRARIES = ("SimpleITK", "scipy", "scikit-image", "manifold3d", "trimesh", "pydantic")
 
@@ -44,6 +44,8 @@ class Mould:
         Design and parameters used.
     report
         Volumes, pose, checks and warnings; JSON-able.
+    inlays
+        Parts of the wall that are printed in a colour of their own, by name, mould frame, mm.
     """
 
     bodies: dict[str, trimesh.Trimesh]
@@ -52,6 +54,7 @@ class Mould:
     mould_from_patient: Transform
     template: Template
     report: dict[str, Any]
+    inlays: dict[str, trimesh.Trimesh] = field(default_factory=dict)
 
     def summary(self) -> list[tuple[str, str]]:
         """Name and value of what one wants to know first."""
@@ -65,6 +68,7 @@ class Mould:
         passed = [check["passed"] for check in self.report["checks"]]
         dice = next(check["measured"] for check in self.report["checks"] if check["name"] == FIT)
         return [
+            ("mould", self.report["mould_id"]),
             ("template", f"{self.template.name} ({self.template.design})"),
             ("specimen", f"{volumes['specimen']:.1f} ml"),
             ("cutting planes", f"{len(self.plan)}{apart}"),
@@ -89,7 +93,9 @@ class Mould:
             "units": "mm",
             "frame": str(Frame.MOULD),
             "frames": {
-                "mould.stl, mould.3mf, specimen.stl": "mould (z up from the print bed, underside on z = 0)",
+                "specimen.stl": "mould (x along the cuts' normal, z the way the specimen goes in, underside on z = 0)",
+                "other STL": "print: each body as it stands on the bed; bodies/NAME/print_from_mould leads there",
+                "mould.3mf": "print, bodies side by side",
                 "planes, slice_plan": "patient LPS",
             },
             "mould_from_patient": self.mould_from_patient.matrix.tolist(),
@@ -105,10 +111,34 @@ class Mould:
         }
         return dict(plain(data))
 
+    def print_pose(self, name: str) -> trimesh.Trimesh:
+        """Stand a body, or the inlay of one, on the print bed: its underside at z = 0."""
+        body = next((s["body"] for s in self.report["structures"] if s["name"] == name and s["body"]), name)
+        mesh = (self.bodies | self.inlays)[name].copy()
+        mesh.apply_transform(np.array(self.report["bodies"][body]["print_from_mould"]))
+        return mesh
+
+    def plate(self) -> dict[str, trimesh.Trimesh]:
+        """Lay all bodies on one print bed beside each other, every inlay in its body."""
+        laid, at = {}, 0.0
+        for name in self.bodies:
+            inside = [s["name"] for s in self.report["structures"] if s["body"] == name]
+            meshes = {one: self.print_pose(one) for one in (name, *inside)}
+            low = meshes[name].bounds[0, 0]
+            for mesh in meshes.values():
+                mesh.apply_translation((at - low if laid else 0.0, 0.0, 0.0))
+            at = float(meshes[name].bounds[1, 0]) + PLATE_GAP_MM
+            laid |= meshes
+        return laid
+
     def write(
-        self, directory: str | Path, overwrite: bool = False, inputs: Mapping[str, str | Path] | None = None
+        self,
+        directory: str | Path,
+        overwrite: bool = False,
+        inputs: Mapping[str, str | Path] | None = None,
+        extras: Sequence[Callable[[Path], object]] = (),
     ) -> Path:
-        """Write ``mould.stl``, ``mould.3mf``, ``specimen.stl`` and ``manifest.json``, or nothing at all.
+        """Write an STL for each body, ``mould.3mf``, ``specimen.stl`` and ``manifest.json``, or nothing at all.
 
         Parameters
         ----------
@@ -118,6 +148,8 @@ class Mould:
             Replace a folder an earlier run wrote.
         inputs
             Role to path of what the mould was made from; only hashes are kept.
+        extras
+            Called with the unfinished folder, to write more files into it; if one fails nothing is written.
 
         Returns
         -------
@@ -136,11 +168,15 @@ class Mould:
 
         target = Path(directory)
         with atomic_directory(target, overwrite=overwrite) as work:
-            for name, mesh in self.bodies.items():
+            for name in self.bodies:
+                mesh = self.print_pose(name)
                 _check_written(write_stl(mesh, work / f"{name}.stl"), mesh)
-            write_3mf(self.bodies, work / "mould.3mf")
+            colours = {s["name"]: s["colour"] for s in self.report["structures"] if s["body"]}
+            write_3mf(self.plate(), work / "mould.3mf", colours)
             write_stl(self.specimen, work / "specimen.stl")
             write_json(work / "manifest.json", self.manifest(inputs))
+            for extra in extras:
+                extra(work)
         return target
 
 

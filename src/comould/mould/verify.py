@@ -16,7 +16,7 @@ from scipy import ndimage as ndi
 from scipy.special import ndtri
 
 from comould.mould import _cast
-from comould.mould.body import Layout
+from comould.mould.design.layout import Layout
 from comould.mould.lesion import BoolArray, Lesion
 from comould.mould.parameters import Parameters
 from comould.mould.surface import bounds, whole_ratio
@@ -60,36 +60,57 @@ class Check:
 
 def slot_checks(triangles: FloatArray, layout: Layout, size: Parameters) -> list[Check]:
     """Measure every slot on the mesh ``(m, 3, 3)``: width, centre, floor, and that it is open from above."""
-    ends = [0.5 * (layout.slot_y[0] + layout.tissue_low[1]), 0.5 * (layout.slot_y[1] + layout.tissue_high[1])]
-    heights = layout.floor_z + np.array([0.15, 0.9]) * (layout.high[2] - layout.floor_z)
-    widths, off, floors, tops = [], [], [], []
+    widths, off, tops, plates = [], [], [], []
     rays = _cast.Rays(triangles)
-    for y in ends:
-        for z in heights:
-            crossed = rays.along(np.array([0.0, y, z]), 0)
-            for x in layout.slots_x:
-                left, right = crossed[crossed < x], crossed[crossed > x]
+    for slot in layout.slots:
+        inset = 0.25 * size.slot_overhang_mm
+        for y in (slot.y[0] + inset, slot.y[1] - inset):
+            for share in (0.15, 0.9):
+                crossed = rays.along(np.array([0.0, y, slot.floor_z + share * (slot.top_z - slot.floor_z)]), 0)
+                left, right = crossed[crossed < slot.x], crossed[crossed > slot.x]
                 width = right.min() - left.max() if left.size and right.size else np.inf
-                widths.append(float(width))
-                off.append(float(abs(0.5 * (right.min() + left.max()) - x)) if np.isfinite(width) else np.inf)
-        for x in layout.slots_x:
-            crossed = rays.along(np.array([x, y, 0.0]), 2)
-            tops.append(float(crossed.max()) if crossed.size else -np.inf)
-            floors.append(float(crossed.min()) if crossed.size else np.inf)
-    worst = max(abs(width - size.slot_mm) for width in widths)
-    floor = max(abs(top - layout.floor_z) for top in tops)
-    below = float(layout.tissue_low[2] - max(tops))
+                widths.append(float(abs(width - size.slot_mm)))
+                off.append(float(abs(0.5 * (right.min() + left.max()) - slot.x)) if np.isfinite(width) else np.inf)
+            crossed = rays.along(np.array([slot.x, y, 0.0]), 2)
+            tops.append(float(abs(crossed.max() - slot.floor_z)) if crossed.size else np.inf)
+            plates.append(float(crossed[-1] - crossed[-2]) if crossed.size > 1 else 0.0)
+    worst, floor = max(widths), max(tops)
+    below = min(slot.tissue_z - slot.floor_z for slot in layout.slots)
     return [
         Check("slot width", worst <= SLOT_TOLERANCE_MM, worst, f"within {SLOT_TOLERANCE_MM} mm of {size.slot_mm:g} mm"),
         Check("slot centre on its plane", max(off) <= SLOT_TOLERANCE_MM, max(off), f"within {SLOT_TOLERANCE_MM} mm"),
         Check("slots open from above", floor <= SLOT_TOLERANCE_MM, floor, "nothing above the slot floor"),
-        Check("plate whole below the slots", max(floors) <= 1e-3, max(floors), "solid from the underside"),
+        Check(
+            "plate below the slots",
+            min(plates) >= size.base_mm - SLOT_TOLERANCE_MM,
+            min(plates),
+            f"at least {size.base_mm:g} mm thick",
+        ),
         Check("slot depth below the specimen", below >= 0.5 - 1e-3, below, "at least 0.5 mm"),
     ]
 
 
-def lift_check(mould: FloatArray, specimen: FloatArray, pitch_mm: float = 0.6) -> Check:
-    """Look from above, column by column: no mould over any part of the specimen (both ``(m, 3, 3)``, mould frame)."""
+def lift_check(below: FloatArray, above: FloatArray, specimen: FloatArray, pitch_mm: float = 0.6) -> Check:
+    """Look along the opening, column by column: nothing of the mould is in the way.
+
+    Parameters
+    ----------
+    below
+        ``(m, 3, 3)`` triangles, mould frame, of the bodies the specimen is lifted out of upwards.
+    above
+        Of the bodies that are lifted off it upwards; may be empty.
+    specimen
+        ``(m, 3, 3)``.
+    pitch_mm
+        Distance of the columns.
+    """
+    turned = np.array([1.0, 1.0, -1.0])
+    gap = min(_column_gap(below, specimen, pitch_mm), _column_gap(above * turned, specimen * turned, pitch_mm))
+    return Check("specimen lifts straight out", gap >= -LIFT_TOLERANCE_MM, gap, "no mould in its way in any column")
+
+
+def _column_gap(mould: FloatArray, specimen: FloatArray, pitch_mm: float) -> float:
+    """Least height (mm) of the specimen's underside above the highest mould in the same column."""
     low, high = bounds(specimen.reshape(-1, 3))
     shape = tuple(int(n) for n in np.ceil((high - low)[:2] / pitch_mm) + 1)
     scale = np.array([1 / pitch_mm, 1 / pitch_mm, 1.0])
@@ -100,14 +121,33 @@ def lift_check(mould: FloatArray, specimen: FloatArray, pitch_mm: float = 0.6) -
     x, y, z, _ = _cast.hits((specimen - low) * scale, (shape[0], shape[1]))
     np.minimum.at(lowest, (x, y), z)
     under = np.isfinite(lowest) & np.isfinite(highest)
-    gap = float((lowest - highest)[under].min()) if under.any() else np.inf
-    return Check("specimen lifts straight out", gap >= -LIFT_TOLERANCE_MM, gap, "no mould above it in any column")
+    return float((lowest - highest)[under].min()) if under.any() else np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Meant:
+    """What the mould was meant to be: all triangles ``(m, 3, 3)`` in the mould frame.
+
+    Parameters
+    ----------
+    outer
+        Before anything was taken out of it.
+    taken
+        What was taken out besides cavity and slots.
+    parting_z
+        Where two halves meet that both enclose the specimen, or ``None``.
+    """
+
+    outer: FloatArray
+    taken: FloatArray
+    parting_z: float | None
 
 
 def fit_checks(
     triangles: FloatArray,
     lesion: Lesion,
     mould_from_patient: FloatArray,
+    meant: Meant,
     layout: Layout,
     plan: SlicePlan,
     size: Parameters,
@@ -117,21 +157,25 @@ def fit_checks(
     Parameters
     ----------
     triangles
-        ``(m, 3, 3)`` of the final mesh, mould frame.
+        ``(m, 3, 3)`` of the final meshes, mould frame.
     lesion
         The segmentation.
     mould_from_patient
         ``(4, 4)``.
+    meant
+        Where free space is cavity and nothing else.
     layout, plan, size
-        Where the free space is compared: inside the frame, below its top, beside the slots.
+        The mould's dimensions, where its slots are, and its clearance.
     """
     voxels = _Voxels.around(lesion, mould_from_patient, layout)
-    wanted = voxels.wanted(size.clearance_mm)
-    free, compared = _free_space(triangles, voxels, mould_from_patient, plan, size.slot_mm)
-    compared &= voxels.compared(layout, size)
+    wanted = voxels.wanted(size.clearance_mm, meant.parting_z)
+    index_from_mould = np.linalg.inv(mould_from_patient @ voxels.patient_from_index)
+    free, compared = _free_space(triangles, voxels, index_from_mould, plan, size.slot_mm)
+    compared &= ~_inside(meant.taken, index_from_mould, voxels)
+    tissue = compared & voxels.mask
+    compared &= _inside(meant.outer, index_from_mould, voxels)
     free = free * compared
     dice = _dice(free, wanted & compared)
-    tissue = compared & voxels.mask
     mask_free = float((free * tissue).sum(dtype=np.float64) / max(tissue.sum(), 1))
     per_area = float(np.prod(voxels.spacing)) / max(_area(wanted, compared, voxels.spacing), 1e-9)
     gap = float(np.abs(free - (wanted & compared)).sum(dtype=np.float64)) * per_area
@@ -180,8 +224,11 @@ class _Voxels:
         )
         return cls(mask, matrix, spacing, position, up)
 
-    def wanted(self, clearance_mm: float) -> BoolArray:
-        """Voxels that should be free: the mask, its clearance, and all that lies above either."""
+    def wanted(self, clearance_mm: float, parting_z: float | None = None) -> BoolArray:
+        """Voxels that should be free: the mask, its clearance, and all between either and the opening.
+
+        The opening is above; with two halves it is the plane where they part.
+        """
         thick = int(np.argmax(self.spacing))
         fill = whole_ratio(float(self.spacing[thick] / self.spacing.min()))
         per = np.ones(3, dtype=int)
@@ -200,10 +247,22 @@ class _Voxels:
             for part, n, size in zip(box, per[::-1], solid.shape, strict=True)
         )
         near[inner] = solid | _within(solid, spacing, clearance_mm) if clearance_mm > 0 else solid
-        return self._swept(near, per)
+        if parting_z is None:
+            return self._swept(near, per)
+        lower = self._heights(near.shape, per) < parting_z
+        below = self._swept(near & lower, per) & (self.position[2] < parting_z)
+        return below | (self._swept(near & ~lower, per, -1.0) & (self.position[2] >= parting_z))
 
-    def _swept(self, near: BoolArray, per: npt.NDArray[np.intp]) -> BoolArray:
-        """Tell which voxels lie above a marked one, by looking straight down in steps of half a voxel.
+    def _heights(self, shape: tuple[int, ...], per: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Mould z of a lattice with ``per`` layers for each voxel along i, j, k."""
+        total = np.float32(self.position[2][0, 0, 0])
+        for axis, (n, many) in enumerate(zip(shape, per[::-1], strict=True)):
+            slope = np.float32(self.up[2 - axis] * self.spacing[2 - axis] / many)
+            total = total + (slope * np.arange(n, dtype=np.float32)).reshape([-1 if a == axis else 1 for a in range(3)])
+        return np.asarray(total)
+
+    def _swept(self, near: BoolArray, per: npt.NDArray[np.intp], way: float = 1.0) -> BoolArray:
+        """Tell which voxels lie above (or below) a marked one, by looking straight down in steps of half a voxel.
 
         ``near`` has ``per`` layers for each voxel along i, j, k: the view goes through those, or thick slices would
         cast steps of shadow.
@@ -211,7 +270,7 @@ class _Voxels:
         spacing = self.spacing / per
         step = 0.5 * float(np.min(spacing / np.maximum(np.abs(self.up), 1e-9)))
         reach = float(np.ptp(self.position[2]))
-        down = np.rint(-np.outer(np.arange(0.0, reach + step, step), self.up / spacing)).astype(int)
+        down = np.rint(-way * np.outer(np.arange(0.0, reach + step, step), self.up / spacing)).astype(int)
         total = np.zeros(self.mask.shape, dtype=bool)
         for shift in np.unique(down, axis=0)[:, ::-1]:
             source, target = [], []
@@ -224,17 +283,6 @@ class _Voxels:
             else:
                 total[tuple(target)] |= near[tuple(source)]
         return total
-
-    def compared(self, layout: Layout, size: Parameters) -> BoolArray:
-        """Voxels well inside the frame and below its engraved top: where free means cavity."""
-        low = layout.tissue_low - size.clearance_mm - 1.0
-        high = layout.tissue_high + size.clearance_mm + 1.0
-        low[2] = max(low[2], size.base_mm)
-        high[2] = layout.high[2] - size.engrave_mm - 0.1
-        within = np.ones(self.mask.shape, dtype=bool)
-        for axis in range(3):
-            within &= (self.position[axis] > low[axis]) & (self.position[axis] < high[axis])
-        return within
 
     def mirrored(self, wanted: BoolArray, axis: int) -> BoolArray:
         """Reflect the wanted space in the mould's x or y about its own middle, looked up in the same voxels."""
@@ -271,11 +319,13 @@ def _within(solid: BoolArray, spacing: FloatArray, distance_mm: float) -> BoolAr
     Gaussian integral of the distance to it; inverted, that is the distance.
     """
     share = ndi.gaussian_filter(solid.astype(np.float32), _BLUR_VOXELS)
-    slope = np.stack([part / h for part, h in zip(np.gradient(share), spacing[::-1], strict=True)])
-    steepness = np.linalg.norm(slope, axis=0) + 1e-12
-    width = _BLUR_VOXELS * np.linalg.norm(slope / steepness * spacing[::-1].reshape(3, 1, 1, 1), axis=0)
-    away = width * ndtri(1.0 - np.clip(share, 0.01, 0.99))
-    near = (share > 0.01) & (away <= distance_mm)
+    reached = share > 0.01
+    slope = [part[reached] / h for part, h in zip(np.gradient(share), spacing[::-1], strict=True)]
+    steepness = np.sqrt(sum(part * part for part in slope)) + 1e-12
+    width = np.sqrt(sum((part / steepness * h) ** 2 for part, h in zip(slope, spacing[::-1], strict=True)))
+    away = np.full(share.shape, np.inf)
+    away[reached] = _BLUR_VOXELS * width * ndtri(1.0 - np.minimum(share[reached], np.float32(0.99)))
+    near = away <= distance_mm
     if distance_mm > float(spacing.min()):
         # Beyond the blur's reach: to the nearest voxel inside, less what that one lies below the surface.
         distance, nearest = ndi.distance_transform_edt(share < 0.5, sampling=spacing[::-1], return_indices=True)
@@ -287,43 +337,54 @@ def _filled(mask: BoolArray, pixel: FloatArray, fill: int) -> BoolArray:
     """Add ``fill - 1`` layers between slices (first axis) whose outline moves evenly from one to the next."""
     if fill == 1:
         return mask
+    shares = np.arange(fill) / fill
+    depths = [
+        ndi.distance_transform_edt(m, pixel) - ndi.distance_transform_edt(~m, pixel) if m.any() else None for m in mask
+    ]
     layers = []
-    for lower, upper in pairwise(mask):
-        shares = np.arange(fill) / fill
-        if lower.any() and upper.any():
-            depths = [
-                ndi.distance_transform_edt(m, pixel) - ndi.distance_transform_edt(~m, pixel) for m in (lower, upper)
-            ]
-            layers += [(1 - t) * depths[0] + t * depths[1] > 0 for t in shares]
+    for (lower, one), (upper, other) in pairwise(zip(mask, depths, strict=True)):
+        if one is not None and other is not None:
+            layers += [(1 - t) * one + t * other > 0 for t in shares]
         else:
             layers += [lower if t < 0.5 else upper for t in shares]
     return np.stack([*layers, mask[-1]])
 
 
+def _inside(triangles: FloatArray, index_from_mould: FloatArray, voxels: _Voxels) -> BoolArray:
+    """Tell which voxel centres lie inside closed surfaces of the mould frame."""
+    if not len(triangles):
+        return np.zeros(voxels.mask.shape, dtype=bool)
+    index = triangles.reshape(-1, 3) @ index_from_mould[:3, :3].T + index_from_mould[:3, 3]
+    k, j, i = voxels.mask.shape
+    return _cast.inside(index.reshape(-1, 3, 3), (i, j, k))
+
+
 def _free_space(
-    triangles: FloatArray, voxels: _Voxels, mould_from_patient: FloatArray, plan: SlicePlan, slot_mm: float
+    triangles: FloatArray, voxels: _Voxels, index_from_mould: FloatArray, plan: SlicePlan, slot_mm: float
 ) -> tuple[npt.NDArray[np.float32], BoolArray]:
     """How free each voxel is (0 or 1; ½ when its two sides differ), and where that could be measured.
 
     Voxel centres on a cutting plane lie in its slot, which is free everywhere: those are measured just beside it, on
     both sides.
     """
-    index_from_mould = np.linalg.inv(mould_from_patient @ voxels.patient_from_index)
     # Rays run along the image axis nearest the cutting planes: most of the mesh, the slots' walls, is then edge-on.
     axis = int(np.argmin(np.abs(index_from_mould[:3, 0]) * voxels.spacing))
     order = [(axis + 1) % 3, (axis + 2) % 3, axis]
     shape = tuple(voxels.mask.shape[2 - a] for a in order)
 
+    index = (triangles.reshape(-1, 3) @ index_from_mould[:3, :3].T).reshape(-1, 3, 3)
+
     def free_at(shift_mm: float) -> BoolArray:
         """Tell what is not solid at the voxel centres moved along the normal."""
         # Moving the mould back is moving the points on.
-        index = (triangles - np.array([shift_mm, 0.0, 0.0])) @ index_from_mould[:3, :3].T + index_from_mould[:3, 3]
-        solid = _cast.inside(index[:, :, order], (shape[0], shape[1], shape[2]))
+        offset = index_from_mould[:3, 3] - shift_mm * index_from_mould[:3, 0]
+        solid = _cast.inside(index[:, :, order] + offset[order], (shape[0], shape[1], shape[2]))
         # ``solid`` has the axes reversed(order); bring them back to k, j, i.
         return ~np.transpose(solid, [order[::-1].index(a) for a in (2, 1, 0)])
 
     beside = 0.5 * slot_mm + 0.1
     first = plan.planes[0].position_mm
+    mould_from_patient = np.linalg.inv(voxels.patient_from_index @ index_from_mould)
     along = voxels.position[0] - np.float32(mould_from_patient[0] @ np.append(plan.normal * first, 1.0))
     at = np.array([plane.position_mm - first for plane in plan], dtype=np.float32)
 

@@ -60,9 +60,7 @@ class Slit:
         return {"y_mm": self.y, "floor_z_mm": self.floor_z, "depth_mm_per_plane": list(self.depths_mm)}
 
 
-def orientation_slit(
-    specimen: FloatArray, layout: Layout, size: Parameters, *, least_z: float = 0.0
-) -> Slit | None:
+def orientation_slit(specimen: FloatArray, layout: Layout, size: Parameters, *, least_z: float = 0.0) -> Slit | None:
     """Place the lengthwise cut so that it shows on every cutting plane and goes no deeper than that needs.
 
     Parameters

@@ -153,7 +153,5 @@ def _cell(x: tuple[float, float], y: tuple[float, float], height: float, size: P
     slope = min(max(0.5 * (narrow - size.bridge_mm), 0.0), height)
     corners = [(a, b, z, s) for a in x for b in y for z, s in ((-1.0, 0.0), (height - slope, 0.0), (height, slope))]
     middle = (0.5 * (x[0] + x[1]), 0.5 * (y[0] + y[1]))
-    points = [
-        (a + np.sign(middle[0] - a) * s, b + np.sign(middle[1] - b) * s, z) for a, b, z, s in corners
-    ]
+    points = [(a + np.sign(middle[0] - a) * s, b + np.sign(middle[1] - b) * s, z) for a, b, z, s in corners]
     return Manifold.hull_points(np.array(points))

@@ -39,6 +39,8 @@ class Slot:
         Height of the guide on both sides.
     cell
         Part of x whose guide has that height: half-way to the neighbouring slots, or to the mould's end.
+    tissue_z
+        Lowest tissue at the knife.
     """
 
     x: float
@@ -46,12 +48,14 @@ class Slot:
     floor_z: float
     top_z: float
     cell: tuple[float, float]
+    tissue_z: float
 
     def moved(self, shift: FloatArray, ends: tuple[float, float]) -> Slot:
         """Move it by ``(3,)``; a cell without end ends at the mould's."""
         x, y, z = (float(by) for by in shift)
         cell = (max(self.cell[0], ends[0]) + x, min(self.cell[1], ends[1]) + x)
-        return Slot(self.x + x, (self.y[0] + y, self.y[1] + y), self.floor_z + z, self.top_z + z, cell)
+        ends = (self.y[0] + y, self.y[1] + y)
+        return Slot(self.x + x, ends, self.floor_z + z, self.top_z + z, cell, self.tissue_z + z)
 
 
 @dataclass(frozen=True)
@@ -200,10 +204,11 @@ def _slots(vertices: FloatArray, slots_x: FloatArray, size: Parameters) -> list[
     for at, cell in zip(slots_x, pairwise(edges), strict=True):
         here = _between(x, rest, at - near, at + near)
         around = _between(x, rest, cell[0] - size.clearance_mm, cell[1] + size.clearance_mm)
-        y = (here[:, 0].min() - size.slot_overhang_mm, here[:, 0].max() + size.slot_overhang_mm)
+        y = (float(here[:, 0].min()) - size.slot_overhang_mm, float(here[:, 0].max()) + size.slot_overhang_mm)
+        lowest = float(here[:, 1].min())
         # The guide rises above the tissue it cuts; beside the knife it need not.
         top = max(here[:, 1].max() + size.guide_mm, around[:, 1].max() + min(1.0, size.guide_mm))
-        slots.append(Slot(float(at), (float(y[0]), float(y[1])), float(here[:, 1].min() - below), float(top), cell))
+        slots.append(Slot(float(at), y, lowest - below, float(top), cell, lowest))
     if size.top == "flat":
         top = max(slot.top_z for slot in slots)
         slots = [replace(slot, top_z=top) for slot in slots]

@@ -44,12 +44,14 @@ def _rim(layout: Layout) -> list[Manifold]:
     out = _rim_width(layout)
     if out < 1e-6:
         return []
+    # It meets the walls a little inside them: faces that coincide are asking for slivers.
+    root = layout.core.shrunk(0.5)
     made = []
     for slot in layout.slots:
-        above, below = layout.rim.within(*slot.cell), layout.core.within(*slot.cell)
+        above, below = layout.rim.within(*slot.cell), root.within(*slot.cell)
         if len(below) < 3:
             below = above
-        rows = [(above, slot.top_z), (above, slot.top_z - RIM_MM), (below, max(slot.top_z - RIM_MM - out, 0.0))]
+        rows = [(above, slot.top_z), (above, slot.top_z - RIM_MM), (below, max(slot.top_z - RIM_MM - out - 0.5, 0.0))]
         points = [np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows]
         made.append(Manifold.hull_points(np.concatenate(points)))
     return made

@@ -57,6 +57,10 @@ class Outline:
         drawn = CrossSection([self.points])
         return drawn.offset(wider, JoinType.Miter, miter_limit=2.0) if wider else drawn
 
+    def shrunk(self, by_mm: float) -> Outline:
+        """Make it smaller all round."""
+        return Outline(np.asarray(self.section(-by_mm).to_polygons()[0], dtype=np.float64), self.flats)
+
     def within(self, low_x: float, high_x: float) -> FloatArray:
         """Corners ``(k, 2)`` of the part between two x."""
         points = self.points

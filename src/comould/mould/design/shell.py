@@ -86,7 +86,8 @@ class _Plate:
         letter = _letter_height(size) + 2 * TEXT_MARGIN_MM
         back = letter + (number if layout.labels.both_sides else 0.0)
         low = layout.low[:2] - (letter, number + letter)
-        return cls(low, layout.high[:2] + (letter, back), number, letter)
+        high = layout.high[:2] + np.array([letter, back])
+        return cls(low, high, number, letter)
 
     def outline(self, size: Parameters) -> CrossSection:
         """Draw it from above."""

@@ -43,4 +43,3 @@ def make(order: Order) -> Parts:
         slit=taken.slit,
         upside_down=frozenset({"upper"}),
     )
-
