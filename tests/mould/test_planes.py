@@ -301,14 +301,24 @@ def test_planes_go_where_most_habitats_are_seen(cone):
 def test_among_equal_places_the_most_even_then_the_centred_one_wins(cone):
     even = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitat_image(cone, list(range(3, 18))))
     assert positions(even) == positions(plan_of(cone, spacing_mm=9))
-    # Both are seen from each place but label 2 best where slice 8 is hit.
+    # With these end slabs five planes fit through slice 7 or through slice 8. Both habitats are seen either way.
+    for best in (7, 8):
+        array = np.zeros(Grid.from_image(cone).shape, np.uint8)
+        array[3:19, 16:28, 16:28] = 1
+        array[6:10, 18:22, 18:22] = 2
+        array[best, 16:28, 16:28] = 2
+        habitats = Grid.from_image(cone).to_image(array)
+        plan = plan_of(cone, spacing_mm=9, min_end_slab_mm=4.6, centre_on="most_habitats", habitats=habitats)
+        assert len(plan) == 5
+        assert best in {round(plane.image_index) for plane in plan}
+
+
+def test_no_plane_is_given_up_for_evenness(cone):
     array = np.zeros(Grid.from_image(cone).shape, np.uint8)
     array[3:19, 16:28, 16:28] = 1
-    array[7:10, 18:22, 18:22] = 2
-    array[8, 16:28, 16:28] = 2
-    habitats = Grid.from_image(cone).to_image(array)
-    plan = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=habitats)
-    assert 8 in {round(plane.image_index) for plane in plan}
+    array[8, 16:28, 16:28] = array[9, 18:22, 18:22] = 2
+    plan = plan_of(cone, spacing_mm=9, centre_on="most_habitats", habitats=Grid.from_image(cone).to_image(array))
+    assert len(plan) == len(plan_of(cone, spacing_mm=9)) == 6
 
 
 def test_habitats_no_plane_can_show_are_named(cone):

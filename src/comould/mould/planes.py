@@ -117,7 +117,8 @@ def plan_for(
         ``face``, ``min_end_slab_mm``, ``slot_mm`` and ``min_rib_mm`` hold for both.
     habitats
         Label image for ``centre_on="most_habitats"``: of all places of the planes, the one where most habitats have
-        room for a core of 3 mm on some plane, and then the one where the worst-off habitat is seen most.
+        room for a core of 3 mm on some plane; then the one with most planes; then the one where the worst-off habitat
+        is seen most.
     feature
         Mask whose largest cross-section ``centre_on="largest_section"`` takes, instead of the specimen's.
 
@@ -220,17 +221,21 @@ def _placed(
 
 
 def _seeing_most(room: Room, profiles: dict[int, Profile]) -> FloatArray:
-    """Try every place of the planes within one spacing; among equals the one nearest the centred planes wins."""
+    """Try every place of the planes within one spacing.
+
+    Most habitats seen, then most planes, then evenness decide; among equals the planes nearest the centred ones win.
+    """
     start = room.centred()
     step = room.apart / SHIFTS if room.step is None else room.step
     count = max(1, round(room.apart / step))
     shifts = sorted((n - (count - 1) // 2 for n in range(count)), key=lambda n: (abs(n), n))
     tried = [start, *(room.through(float(start[len(start) // 2]) + n * step) for n in shifts if n)]
     seen = [sight(at, profiles, room.apart) for at in tried]
-    most = max(len(one.seen) for one in seen)
-    evenest = max(one.evenness for one in seen if len(one.seen) == most)
-    best = next(n for n, one in enumerate(seen) if len(one.seen) == most and one.evenness >= evenest * (1.0 - EVEN_TIE))
-    if missed := sorted(set(profiles) - set(seen[best].seen)):
+    merit = [(len(one.seen), len(at)) for one, at in zip(seen, tried, strict=True)]
+    best = [n for n, one in enumerate(merit) if one == max(merit)]
+    evenest = max(seen[n].evenness for n in best)
+    chosen = next(n for n in best if seen[n].evenness >= evenest * (1.0 - EVEN_TIE))
+    if missed := sorted(set(profiles) - set(seen[chosen].seen)):
         many = "s" if len(missed) > 1 else ""
         warnings.warn(
             f"cutting planes: habitat{many} {', '.join(map(str, missed))} not seen with room for a 3 mm core on any "
@@ -238,7 +243,7 @@ def _seeing_most(room: Room, profiles: dict[int, Profile]) -> FloatArray:
             ComouldWarning,
             stacklevel=4,
         )
-    return tried[best]
+    return tried[chosen]
 
 
 def _planes(points_mm: FloatArray, view: View, stored: Grid, size: Parameters, at: FloatArray) -> SlicePlan:
@@ -271,7 +276,7 @@ def _tell_ends(at: FloatArray, room: Room) -> None:
             f"cutting planes: end slabs of {at[0] - room.low:.2f} and {room.high - at[-1]:.2f} mm are thinner than the "
             f"{room.end:g} mm asked for: the lesion is only {room.high - room.low:.1f} mm long",
             ComouldWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -285,7 +290,7 @@ def _tell_spacing(at: FloatArray, room: Room) -> None:
         f"instead of {room.spacing:g} mm ({even}snap=false keeps {room.spacing:g} mm, up to {0.5 * room.step:.2g} mm "
         "off a slice's centre)",
         ComouldWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
 
 
@@ -296,7 +301,7 @@ def _tell_moved(at: FloatArray, asked: FloatArray) -> None:
             f"cutting planes: moved by up to {moved:.2g} mm onto the centres of the image's slices (snap=false keeps "
             "positions_mm as given)",
             ComouldWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
