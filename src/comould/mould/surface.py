@@ -32,6 +32,9 @@ MAX_VOXELS = 12_000_000
 SMOOTH_VOXELS = 0.8
 """Standard deviation of the smoothing within a slice, in its pixels: rounds pixel corners, keeps outlines."""
 
+_FIRST_ORDER_STEPS = 1.5
+"""As far as this from the surface, in grid steps, its first-order distance leads back to it."""
+
 
 @dataclass(frozen=True, eq=False)
 class DistanceField:
@@ -79,34 +82,44 @@ class DistanceField:
 
         Elsewhere the first-order values stay: they only have to lie on the right side of the level.
         """
-        coarse = self._counted(level_mm)
-        return self._measured(coarse, level_mm, surface, np.abs(coarse - np.float32(level_mm)) < 2.0 * self.step_mm)
-
-    def opened(self, level_mm: float, surface: tuple[FloatArray, npt.NDArray[np.int64]]) -> DistanceField:
-        """Do :meth:`exact_near`, then :meth:`swept_up`, without measuring what the opening takes away anyway."""
-        if level_mm <= 0:
-            return self.swept_up()
-        coarse = self._counted(level_mm)
-        low = np.float32(level_mm - 2.0 * self.step_mm)
-        drawn = (np.minimum.accumulate(coarse, axis=0) > low) & (coarse < np.float32(level_mm + 2.0 * self.step_mm))
-        return self._measured(coarse, level_mm, surface, drawn).swept_up()
-
-    def _counted(self, level_mm: float) -> Field:
-        """Where a level is too far away for a first-order distance, count voxels outwards instead."""
-        if level_mm <= 1.5 * self.step_mm:
-            return self.values
+        if level_mm <= _FIRST_ORDER_STEPS * self.step_mm:
+            return self._projected(level_mm)
+        # To first order is not near enough any more: count voxels outwards.
         away = ndi.distance_transform_edt(self.values > 0, sampling=self.step_mm).astype(np.float32)
         counted = np.maximum(away - np.float32(0.5 * self.step_mm), np.float32(1e-3))
-        return np.where(self.values > 0, counted, self.values)
+        coarse = np.where(self.values > 0, counted, self.values)
+        return self._to_vertices(coarse, level_mm, surface)
 
-    def _measured(
-        self, coarse: Field, level_mm: float, surface: tuple[FloatArray, npt.NDArray[np.int64]], drawn: BoolArray
+    def _projected(self, level_mm: float) -> DistanceField:
+        """Walk from each voxel down the gradient to where the surface should be, and add what is still missing there.
+
+        The field is a distance to first order, so two such steps leave thousandths of a voxel.
+        """
+        drawn = np.abs(self.values - np.float32(level_mm)) < 2.0 * self.step_mm
+        for axis in range(3):
+            np.moveaxis(drawn, axis, 0)[[0, -1]] = False
+        at = np.flatnonzero(drawn)
+        flat = self.values.ravel()
+        strides = (self.values.shape[1] * self.values.shape[2], self.values.shape[2], 1)
+        slope = np.stack([flat[at + stride] - flat[at - stride] for stride in strides])
+        slope /= np.maximum(np.sqrt((slope * slope).sum(axis=0)), 1e-6)
+        here = np.stack(np.unravel_index(at, self.values.shape)).astype(np.float32)
+        distance = flat[at]
+        for _ in range(2):
+            foot = here - slope * (distance / np.float32(self.step_mm))
+            distance = distance + ndi.map_coordinates(self.values, foot, output=np.float32, order=1, mode="nearest")
+        values = self.values.copy()
+        values.ravel()[at] = distance
+        return DistanceField(values, self.origin_mm, self.step_mm)
+
+    def _to_vertices(
+        self, coarse: Field, level_mm: float, surface: tuple[FloatArray, npt.NDArray[np.int64]]
     ) -> DistanceField:
         from scipy.spatial import cKDTree
 
         vertices, faces = surface
         normals = _vertex_normals(vertices, faces)
-        z, y, x = np.nonzero(drawn)
+        z, y, x = np.nonzero(np.abs(coarse - np.float32(level_mm)) < 2.0 * self.step_mm)
         points = np.column_stack([x, y, z]) * self.step_mm + self.origin_mm
         distance, nearest = cKDTree(vertices, balanced_tree=False).query(points, workers=-1)
         # The nearest vertex is not the nearest point of the surface: take off the sideways part within one facet.
