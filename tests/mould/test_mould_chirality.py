@@ -208,6 +208,18 @@ def test_whole_moulds_from_all_48_nifti_storage_orders(tmp_path, truth, case):
     same_mould(build(seg, **SETTINGS), truth)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", STORAGE[::7])
+def test_whole_moulds_of_cubic_voxels(tmp_path, case):
+    """Nothing but positions tells the axes apart: no storage order may matter even so."""
+    array = letters().repeat(2, axis=0)
+    grid = Grid(array.shape[::-1], (1.0, 1.0, 1.0), (-21.3, 14.7, 102.5))
+    settings = {"plane": "axial", "spacing_mm": 5.0, "clearance_mm": 0.8}
+    turned, matrix = stored(array, grid.matrix, *case)
+    seg = io.read_segmentation(write_nifti(tmp_path / "seg.nii", turned, matrix))
+    same_mould(build(seg, **settings), build(grid.to_image(array), **settings))
+
+
 def test_a_left_handed_image_in_memory_gives_the_same_mould(image, truth):
     flipped = sitk.Flip(image, (True, False, False))
     assert np.linalg.det(np.reshape(flipped.GetDirection(), (3, 3))) < 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -373,6 +374,22 @@ def test_planes_keep_their_rules(spacing, step, end, centre_on, snap, seed):
     if snap:
         index = [plane.image_index for plane in plan]
         assert np.allclose(index, np.round(index), atol=1e-5)
+
+
+def test_named_planes_beside_oblique_slices_are_told(cone):
+    tilt = Rotation.from_euler("x", 18.5, degrees=True).as_matrix()
+    grid = Grid.from_image(cone)
+    oblique = Grid(grid.size, grid.spacing_mm, grid.origin_mm, tilt).to_image(sitk.GetArrayFromImage(cone))
+    with pytest.warns(ComouldWarning, match=r"axial planes run 18.5° off the image's own slices.*--plane image"):
+        plan = plan_of(oblique, "axial", spacing_mm=6)
+    assert np.allclose(plan.normal, (0, 0, 1))
+    assert plan.planes[0].image_index is None
+    kept = plan_of(oblique, "image", spacing_mm=6)
+    assert np.allclose(kept.normal, tilt[:, 2])
+    assert [plane.image_index for plane in kept] == [plane.image_index for plane in plan_of(cone, spacing_mm=6)]
+    # Across the slices, and along a normal given on purpose, there is nothing to tell.
+    plan_of(oblique, "sagittal", spacing_mm=6)
+    plan_of(oblique, "0,0,1", spacing_mm=6)
 
 
 def test_image_planes_do_not_depend_on_storage():

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PARALLEL_DEG = 0.5
 """Planes nearer than this to an image axis are taken to be the image's own slices."""
 
+OBLIQUE_DEG = 45.0
+"""Slices nearer than this to a named view go by its name, although they are not its planes."""
+
 SHIFTS = 20
 """Places within one spacing that are tried for the planes that see most habitats, where they do not snap."""
 
@@ -38,12 +41,15 @@ class View:
         As in :class:`~comould.space.CutPlane`: looking along the normal, u is right and v down.
     axis
         Image axis (0 i, 1 j, 2 k) the normal is parallel to and whose voxel centres the planes snap to, or ``None``.
+    name
+        ``axial``, ``coronal``, ``sagittal`` or ``image``; empty for a normal vector.
     """
 
     normal: FloatArray
     u: FloatArray
     v: FloatArray
     axis: int | None
+    name: str = ""
 
 
 def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
@@ -64,6 +70,7 @@ def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
     InputError
         For an unknown name or a vector that is no direction.
     """
+    name = ""
     if isinstance(plane, str) and "," in plane:
         plane = _parse(plane)
     if isinstance(plane, str):
@@ -93,7 +100,7 @@ def resolve_view(plane: str | Sequence[float], grid: Grid) -> View:
     normal = normal / np.linalg.norm(normal)
     u = u - normal * (u @ normal)
     u = u / np.linalg.norm(u)
-    return View(normal, u, np.cross(normal, u), axis)
+    return View(normal, u, np.cross(normal, u), axis, name)
 
 
 def plan_for(
@@ -136,8 +143,10 @@ def plan_for(
     Warns
     -----
     ComouldWarning
-        If planes moved onto slices, if end slabs are thin, or if habitats are not seen.
+        If planes moved onto slices, if end slabs are thin, if habitats are not seen, or if a named view runs oblique to
+        the image's own slices.
     """
+    _tell_oblique(view, lesion.grid)
     points = lesion.points_mm()
     room = _room(points, view, lesion.grid, size)
     if size.positions_mm:
@@ -268,6 +277,18 @@ def _planes(points_mm: FloatArray, view: View, stored: Grid, size: Parameters, a
             )
         )
     return SlicePlan(tuple(planes))
+
+
+def _tell_oblique(view: View, grid: Grid) -> None:
+    """Say when the patient's axial planes are asked for and the image's "axial" slices are others."""
+    off = float(np.degrees(np.arccos(min(1.0, abs(float(view.normal @ grid.axes[:, slice_axis(grid)]))))))
+    if view.name in NAMED and view.axis is None and off < OBLIQUE_DEG:
+        warnings.warn(
+            f"cutting planes: the patient's {view.name} planes run {off:.1f}° off the image's own slices, so pictures "
+            "of them are interpolated; plane='image' (--plane image) cuts along the slices",
+            ComouldWarning,
+            stacklevel=3,
+        )
 
 
 def _tell_ends(at: FloatArray, room: Room) -> None:
