@@ -1,6 +1,7 @@
-"""One self-contained HTML file per case: no network, no script, every text escaped.
+"""What is handed to people: one self-contained HTML file per case, and the cutting sheet for the bench.
 
-``write_case(CaseReport(...), path)`` leaves out whatever a case does not have.
+``write_case(CaseReport(...), path)`` leaves out whatever a case does not have: no network, no script, every text
+escaped. ``cutting_sheet(mould, ...).write(path)`` makes a PDF at exactly 1:1.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.report.case import CaseReport
+    from comould.report.sheet import CuttingSheet, cutting_sheet
     from comould.report.write import write_case
 
-__all__ = ["CaseReport", "write_case"]
+__all__ = ["CaseReport", "CuttingSheet", "cutting_sheet", "write_case"]
 
-__getattr__, __dir__ = attach(__name__, {"CaseReport": "case", "write_case": "write"})
+__getattr__, __dir__ = attach(
+    __name__, {"CaseReport": "case", "CuttingSheet": "sheet", "cutting_sheet": "sheet", "write_case": "write"}
+)
