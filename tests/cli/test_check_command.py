@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import trimesh
 from manifold3d import Manifold
+from typer.testing import CliRunner
+
+from comould.cli.app import app
 
 
 def run(*args, **env):
@@ -20,6 +23,13 @@ def run(*args, **env):
         timeout=300,
         env=os.environ | {"COLUMNS": "60"} | env,
     )
+
+
+def inside(*args):
+    """The same command without starting an interpreter for it."""
+    done = CliRunner().invoke(app, ["check", *map(str, args)])
+    done.returncode = done.exit_code
+    return done
 
 
 def rows(done):
@@ -54,15 +64,14 @@ def test_a_sound_mesh(slotted):
 
 
 def test_too_large_and_split(slotted, tmp_path):
-    done = run(slotted, "--printer", "formlabs_form4b")
-    assert done.returncode == 0
+    assert inside(slotted, "--printer", "formlabs_form4b").returncode == 0
     printer = tmp_path / "tiny.yaml"
     printer.write_text(
         "title: tiny\nsource: test\nprocess: FDM\nbed_mm: [50, 70, 60]\nmin_wall_mm: 1.2\nmin_stroke_mm: 0.8\n"
         "min_engrave_mm: 0.4\nmin_slot_mm: 0.5\nmin_hole_mm: 2\nslot_allowance_mm: 0.4\nclearance_mm: 0.4\n"
         "pin_clearance_mm: 0.2\nlayer_mm: 0.2\nnozzle_mm: 0.4\nmax_bridge_mm: 10\n"
     )
-    done = run(slotted, "--printer", printer)
+    done = inside(slotted, "--printer", printer)
     assert done.returncode == 1
     assert rows(done)["bed"][0] == "✗"
     assert "--split FOLDER" in done.stdout
@@ -76,14 +85,14 @@ def test_too_large_and_split(slotted, tmp_path):
         assert f"✓ {name}.stl" in done.stdout
         assert trimesh.load(tmp_path / "parts" / f"{name}.stl").is_watertight
     assert "slotted" not in json.dumps(manifest), "names of inputs may name a patient"
-    again = run(slotted, "--printer", printer, "--split", tmp_path / "parts")
+    again = inside(slotted, "--printer", printer, "--split", tmp_path / "parts")
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
 
 
 def test_thin_walls(tmp_path):
     trimesh.creation.box((40, 0.5, 30)).export(tmp_path / "thin.stl")
-    done = run(tmp_path / "thin.stl")
+    done = inside(tmp_path / "thin.stl")
     assert done.returncode == 1
     assert rows(done)["walls"][0] == "✗"
     assert "0.50 mm" in done.stdout
@@ -94,7 +103,7 @@ def test_an_open_mesh(tmp_path):
     box = trimesh.creation.box((20, 20, 20))
     box.update_faces(np.arange(12) > 0)
     box.export(tmp_path / "open.stl")
-    done = run(tmp_path / "open.stl")
+    done = inside(tmp_path / "open.stl")
     assert done.returncode == 1
     assert rows(done)["watertight"][0] == "✗"
     assert "walls" not in rows(done)
@@ -109,18 +118,14 @@ def _words(path):
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "words"),
-    [
-        (None, (), "no file"),
-        (_empty, (), "mesh"),
-        (_words, (), "mesh"),
-    ],
+    ("make", "command", "words"),
+    [(None, inside, "no file"), (_empty, inside, "mesh"), (_words, run, "mesh")],
 )
-def test_bad_files(tmp_path, make, options, words):
+def test_bad_files(tmp_path, make, command, words):
     path = tmp_path / "bad.stl"
     if make:
         make(path)
-    done = run(path, *options)
+    done = command(path)
     assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
     assert len(errors) == 1
@@ -138,7 +143,7 @@ def test_bad_files(tmp_path, make, options, words):
     ],
 )
 def test_bad_options(slotted, options, words):
-    done = run(slotted, *options)
+    done = inside(slotted, *options)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr

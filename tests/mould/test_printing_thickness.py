@@ -120,3 +120,16 @@ def test_nothing_that_faces_is_no_wall():
     tetrahedron = Manifold.tetrahedron().scale((30, 30, 30))
     found = measured(tetrahedron)
     assert (found.minimum_mm, found.percentile_1_mm, found.place_mm) == (None, None, None)
+
+
+def test_slots_that_no_single_ray_meets_all_of():
+    block = slotted(6)
+    low = block - Manifold.cube((30, 60, 40)).translate((36, -5, 15))
+    assert measured(low).slots == 6
+
+
+def test_a_chain_of_ribs_under_the_limit():
+    found = measured(slotted(8, 1.8, 1.0))
+    assert found.rib_mm == pytest.approx(0.8, abs=1e-4)
+    assert found.minimum_mm == pytest.approx(0.8, abs=1e-4)
+    assert found.thin_area_cm2 > 7 * 0.7 * 30 * 25 / 100 * 0.8

@@ -21,6 +21,7 @@ from comould.space import FloatArray
 UPRIGHT_STEP_MM = 0.5
 """Rays along z stand closer: ceilings, slots and drain holes are narrow."""
 
+_FULL_STEP_FROM_MM = 50.0
 _THIN_CM2 = 0.1
 _WALL_TOLERANCE_MM = 0.02
 
@@ -150,7 +151,10 @@ def inspect(
     triangles = np.asarray(vertices, dtype=np.float64)[faces]
     used = np.zeros(len(vertices), dtype=bool)
     used[faces] = True
-    columns = (cast(triangles, 0, STEP_MM), cast(triangles, 1, STEP_MM), cast(triangles, 2, UPRIGHT_STEP_MM))
+    # Small parts are looked at more closely.
+    fine = min(1.0, float(np.ptp(np.asarray(vertices)[used], axis=0).max()) / _FULL_STEP_FROM_MM)
+    steps = (STEP_MM * fine, STEP_MM * fine, UPRIGHT_STEP_MM * fine)
+    columns = (cast(triangles, 0, steps[0]), cast(triangles, 1, steps[1]), cast(triangles, 2, steps[2]))
     return Printing(
         limits,
         walls(triangles, limits.min_wall_mm, columns=columns),

@@ -23,6 +23,12 @@ BRIDGE_MM = 10.0
 STEEPEST_DEG = 45.0
 """An underside leaning out further than this from the vertical is an overhang."""
 
+ROUNDING_DEG = 0.5
+"""A slope drawn at the limit is not beyond it."""
+
+GRACE_DEG = 5.0
+"""A slope that leans out this little further still prints: it counts as area, but asks for no support."""
+
 JUT_MM = 1.5
 """An underside that juts out no further than this from a wall holds by itself."""
 
@@ -49,7 +55,7 @@ class Overhang:
     jutting_cm2
         Flat ceilings that jut out further than they hold.
     sloping_cm2
-        Other undersides that jut out further than they hold.
+        Other undersides, leaning at least 5° too far, that jut out further than they hold.
     support
         Whether it should be printed with support.
     """
@@ -92,12 +98,13 @@ def overhang(
     down = -normal[:, 2] / np.maximum(double, 1e-30)
     bed = float(triangles[:, :, 2].min())
     off_bed = triangles[:, :, 2].max(axis=1) > bed + _BED_MM
-    lean = np.deg2rad(STEEPEST_DEG if steepest_deg is None else steepest_deg)
-    steep = (down > np.sin(lean) + 1e-3) & off_bed
+    lean = STEEPEST_DEG if steepest_deg is None else steepest_deg
+    steep = (down > np.sin(np.deg2rad(lean + ROUNDING_DEG))) & off_bed
+    hanging = (down > np.sin(np.deg2rad(min(lean + GRACE_DEG, 89.0)))) & off_bed
     flat = (down > _FLAT) & off_bed
     area = float(double[steep].sum()) / 200.0
     span, jutting = _ceilings(columns, flat)
-    sloping = _sloping(columns, steep & ~flat, steep, down)
+    sloping = _sloping(columns, hanging & ~flat, steep, down)
     wide = bridge_mm is not None and span > bridge_mm + columns.step_mm
     support = steepest_deg is not None and (wide or jutting + sloping >= SUPPORT_CM2)
     return Overhang(steepest_deg, area, span, jutting, sloping, bool(support))

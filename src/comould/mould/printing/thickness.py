@@ -27,6 +27,9 @@ EDGE_MM = 3.0
 FACING_COS = float(np.cos(np.deg2rad(15.0)))
 """Two facets bound a wall when they face away from each other within this angle; beyond it they form a wedge."""
 
+RIB_STEP_MM = 0.5
+"""Slots are further apart than this."""
+
 SEEN_COS = 0.5
 """A wall is measured along the axes within 60° of its normal."""
 
@@ -206,10 +209,21 @@ def _ribs(found: list[_Stretches], normal: FloatArray) -> tuple[float | None, in
         lasting = part.lasting(ribs)
         # A gap that is narrow for the length of an edge only, such as engraved text, is no slot.
         real = lasting <= part.thick[ribs] + 1e-3
-        slots = int(np.bincount(columns.column[run[ribs]][real]).max()) + 1 if real.any() else 0
+        slots = _distinct(columns, run[ribs][real])
         if slots > best[1]:
             best = (float(lasting[real].min()), slots)
     return best
+
+
+def _distinct(columns: Columns, ribs: IntArray) -> int:
+    """Count the gaps beside ribs that lie at different places along the axis."""
+    if not len(ribs):
+        return 0
+    middles = [
+        0.5 * (columns.leave[ribs - 1] + columns.enter[ribs]),
+        0.5 * (columns.leave[ribs] + columns.enter[ribs + 1]),
+    ]
+    return 1 + int((np.diff(np.sort(np.concatenate(middles))) > 0.5 * RIB_STEP_MM).sum())
 
 
 def _percentile(values: FloatArray, weights: FloatArray, share: float) -> float:
