@@ -76,7 +76,7 @@ def plan_cores(
     -----
     On the face a core lies in one habitat with ``min_border_mm`` to spare; below it, the share of its tissue that
     stays in the habitat is its purity. Distances are those of the label images sampled at 0.25 mm (more for slabs
-    beyond 120 mm); how well the labels show the habitats, and how true the knife cuts, is not part of them. Each slab
+    beyond 100 mm); how well the labels show the habitats, and how true the knife cuts, is not part of them. Each slab
     has a random stream of its own: what happens in one changes nothing in another.
 
     Examples
@@ -89,7 +89,8 @@ def plan_cores(
     options = options or CoreOptions()
     labels = _labels(habitats)
     pieces = slabs(plan, seg)
-    tissue, volume = Volume.of(seg), Volume.of(labels, labels=True)
+    tissue = Volume.of(seg)
+    volume = Volume.of(labels, labels=True).spread(tissue)
     highest = int(volume.array.max())
     named = [str(name) for name in names] if names is not None else [f"H{n}" for n in range(1, highest + 1)]
     if len(named) < highest:
@@ -156,7 +157,6 @@ class _Fields:
     border_mm: FloatArray
     edge_mm: FloatArray
     purity: FloatArray
-    valid: BoolArray
 
 
 class _SlabWork:
@@ -183,7 +183,7 @@ class _SlabWork:
         # A stream by slab number: another plane elsewhere leaves it as it is.
         seed = np.random.SeedSequence([self.options.seed, self.slab.number])
         apart = self.options.diameter_mm + self.options.min_apart_mm
-        looked, placed = place(candidates, apart_mm=apart, min_purity=self.options.min_purity, seed=seed)
+        looked, placed = place(candidates, apart_mm=apart, min_share=self.options.min_purity, seed=seed)
         by_label = {habitat.label: habitat for habitat in looked}
         placed.sort(key=lambda core: core.label)
         cores = [self._core(number, by_label[core.label], core) for number, core in enumerate(placed, 1)]
@@ -205,28 +205,28 @@ class _SlabWork:
         valid = (border >= self.radius_mm + self.options.min_border_mm) & (
             edge >= self.radius_mm + self.options.min_edge_mm
         )
-        purity = self._purity(label, valid)
-        self.fields[label] = _Fields(border, edge, purity, valid)
+        purity, share = self._shares(label, valid)
+        self.fields[label] = _Fields(border, edge, purity)
         rows, columns = np.nonzero(valid)
         return Candidates(
-            label, self.options.wanted(label), self.raster.window.xy(rows, columns), border[valid], purity[valid]
+            label, self.options.wanted(label), self.raster.window.xy(rows, columns), border[valid], share[valid]
         )
 
-    def _purity(self, label: int, valid: BoolArray) -> FloatArray:
-        """Share of habitat in the tissue of a core about each valid pixel, through its depth."""
-        purity = np.zeros(valid.shape)
+    def _shares(self, label: int, valid: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Share of habitat in a core about each valid pixel: of its tissue, and of the whole core."""
+        purity, share = np.zeros(valid.shape), np.zeros(valid.shape)
         if not valid.any():
-            return purity
+            return purity, share
         disc = self._disc()
         reach = disc.shape[0] // 2
         rows, columns = (np.flatnonzero(valid.any(axis=axis)) for axis in (1, 0))
         box = tuple(slice(max(part[0] - reach, 0), part[-1] + reach + 1) for part in (rows, columns))
-        own = (self.raster.labels[: self.layers, *box] == label).sum(axis=0).astype(np.float64)
-        all_ = self.raster.tissue[: self.layers, *box].sum(axis=0).astype(np.float64)
-        share = _about(own, disc) / np.maximum(_about(all_, disc), 1.0)
+        own = _about((self.raster.labels[: self.layers, *box] == label).sum(axis=0).astype(np.float64), disc)
+        tissue = _about(self.raster.tissue[: self.layers, *box].sum(axis=0).astype(np.float64), disc)
         # Counts are whole numbers: rounding takes the transform's noise away, so that ties are ties.
-        purity[box] = np.clip(np.round(share, 9), 0.0, 1.0)
-        return purity
+        purity[box] = np.clip(np.round(own / np.maximum(tissue, 1.0), 9), 0.0, 1.0)
+        share[box] = np.clip(np.round(own / (disc.sum() * self.layers), 9), 0.0, 1.0)
+        return purity, share
 
     def _disc(self) -> BoolArray:
         reach = int(np.ceil(self.radius_mm / self.raster.window.pixel_mm))

@@ -49,8 +49,8 @@ class CoreOptions:
     min_apart_mm
         Least tissue between two cores.
     min_purity
-        Cores that stay in their habitat through their depth by at least this share are preferred; others are taken
-        only where there are none.
+        Cores of which at least this share, through their whole depth, is tissue of their habitat are preferred; others
+        are taken only where there are none.
     depth_mm
         How deep cores go; through the slab by default.
     unphotographed

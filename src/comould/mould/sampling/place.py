@@ -12,7 +12,7 @@ from comould.space import FloatArray
 ATTEMPTS = 12
 DRAWS = 64
 MOST_CANDIDATES = 3000
-_PURITY_STEP = 0.05
+_SHARE_STEP = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,22 +29,22 @@ class Candidates:
         ``(n, 2)`` centres, face mm.
     room_mm
         ``(n,)`` distance of each to the habitat's border.
-    purity
-        ``(n,)`` share of the core's tissue that is of the habitat.
+    share
+        ``(n,)`` share of the whole core, through its depth, that is tissue of the habitat.
     """
 
     label: int
     wanted: int
     xy_mm: FloatArray
     room_mm: FloatArray
-    purity: FloatArray
+    share: FloatArray
 
     def thinned(self, rng: np.random.Generator) -> Candidates:
         """Keep a random part when there are very many."""
         if len(self.xy_mm) <= MOST_CANDIDATES:
             return self
         kept = np.sort(rng.choice(len(self.xy_mm), MOST_CANDIDATES, replace=False))
-        return Candidates(self.label, self.wanted, self.xy_mm[kept], self.room_mm[kept], self.purity[kept])
+        return Candidates(self.label, self.wanted, self.xy_mm[kept], self.room_mm[kept], self.share[kept])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Placed:
 
 
 def place(
-    candidates: list[Candidates], *, apart_mm: float, min_purity: float, seed: np.random.SeedSequence
+    candidates: list[Candidates], *, apart_mm: float, min_share: float, seed: np.random.SeedSequence
 ) -> tuple[list[Candidates], list[Placed]]:
     """Choose places for the cores of one slab.
 
@@ -66,8 +66,8 @@ def place(
         One entry per habitat.
     apart_mm
         Least distance between the centres of two cores.
-    min_purity
-        Places at least this pure go first.
+    min_share
+        Places with at least this share go first.
     seed
         Of this slab.
 
@@ -82,7 +82,7 @@ def place(
     Every round gives each habitat one core, those with the fewest places first; a core is the best of a random draw
     (Mitchell's best candidate: doi:10.1145/122718.122736), judged by room around it and distance to its habitat's other
     cores. When fewer fit than were asked for, further attempts start at the ends of the habitats; the attempt that
-    covers most habitats, then places most cores, then has the purest, is kept.
+    covers most habitats, then places most cores, then has most of their habitats in them, is kept.
     """
     streams = seed.spawn(ATTEMPTS + 1)
     first = np.random.default_rng(streams[0])
@@ -90,9 +90,9 @@ def place(
     asked = sum(habitat.wanted for habitat in looked if len(habitat.xy_mm))
     best: tuple[tuple[int, int, float], list[Placed]] = ((-1, -1, -1.0), [])
     for number, stream in enumerate(streams[1:]):
-        attempt = _Attempt(looked, apart_mm, min_purity, np.random.default_rng(stream), from_ends=number % 2 == 1)
+        attempt = _Attempt(looked, apart_mm, min_share, np.random.default_rng(stream), from_ends=number % 2 == 1)
         placed = attempt.run()
-        score = (len({core.label for core in placed}), len(placed), attempt.purity)
+        score = (len({core.label for core in placed}), len(placed), attempt.share)
         if score[:2] > best[0][:2] or (score[:2] == best[0][:2] and score[2] > best[0][2] + 1e-9):
             best = (score, placed)
         if len(placed) == asked:
@@ -107,16 +107,16 @@ class _Attempt:
         self,
         habitats: list[Candidates],
         apart_mm: float,
-        min_purity: float,
+        min_share: float,
         rng: np.random.Generator,
         *,
         from_ends: bool,
     ) -> None:
         self.habitats = sorted(habitats, key=lambda habitat: (len(habitat.xy_mm), habitat.label))
-        self.apart_mm, self.min_purity, self.rng, self.from_ends = apart_mm, min_purity, rng, from_ends
+        self.apart_mm, self.min_share, self.rng, self.from_ends = apart_mm, min_share, rng, from_ends
         self.free = {habitat.label: np.ones(len(habitat.xy_mm), bool) for habitat in habitats}
         self.own = {habitat.label: np.full(len(habitat.xy_mm), np.inf) for habitat in habitats}
-        self.purity = 0.0
+        self.share = 0.0
         self.placed: list[Placed] = []
 
     def run(self) -> list[Placed]:
@@ -129,12 +129,12 @@ class _Attempt:
 
     def _take(self, habitat: Candidates) -> None:
         free = np.flatnonzero(self.free[habitat.label])
-        pure = free[habitat.purity[free] >= self.min_purity]
-        if not len(pure):
-            pure = free[habitat.purity[free] >= habitat.purity[free].max() - _PURITY_STEP]
-        row = self._choose(habitat, pure)
+        good = free[habitat.share[free] >= self.min_share]
+        if not len(good):
+            good = free[habitat.share[free] >= habitat.share[free].max() - _SHARE_STEP]
+        row = self._choose(habitat, good)
         self.placed.append(Placed(habitat.label, row))
-        self.purity += float(habitat.purity[row])
+        self.share += float(habitat.share[row])
         for other in self.habitats:
             away = np.linalg.norm(other.xy_mm - habitat.xy_mm[row], axis=1)
             self.free[other.label] &= away >= self.apart_mm

@@ -165,6 +165,7 @@ class _Shape:
 
     @classmethod
     def of(cls, slab: Slab, tissue: Volume, cores: tuple[Core, ...], options: PlateOptions, rim_mm: float) -> _Shape:
+        """Lay out the plate round the slab's outline, wide enough for its names."""
         pocket = outline_section(outlines(slab, tissue, rim_mm if options.stop == "rim" else None))
         pocket = pocket.offset(options.clearance_mm, circular_segments=_SEGMENTS).simplify(_SMOOTH_MM)
         x0, y0, x1, y1 = pocket.bounds()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +21,8 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 PIXEL_MM = 0.25
-LARGEST_PX = 480
-"""Pixels along a slab's longer side before they grow: 0.25 mm up to 120 mm."""
+LARGEST_PX = 400
+"""Pixels along a slab's longer side before they grow: 0.25 mm up to 100 mm."""
 DEPTH_STEP_MM = 1.0
 MOST_LAYERS = 12
 _PAD = 2
@@ -69,6 +69,25 @@ class Volume:
         centres = grid.patient_from_index(inside[:, ::-1])
         return cls(np.pad(part, _PAD), np.linalg.inv(matrix), centres, half, float(min(grid.spacing_mm)))
 
+    def spread(self, tissue: Volume) -> Volume:
+        """Give labels to the voxels just outside a mask: the next label's.
+
+        Interpolated tissue reaches up to half a voxel beyond the mask's voxels, into voxels without a label.
+        """
+        patient_from_index = np.linalg.inv(self.index_from_patient)
+        # From array order (k, j, i) to patient.
+        flipped = patient_from_index[:, [2, 1, 0, 3]]
+        shape = (self.array.shape[0], self.array.shape[1], self.array.shape[2])
+        outside = tissue.sample(flipped, shape, order=0) == 0
+        shell = outside & (self.array == 0) & ndi.binary_dilation(self.array != 0, np.ones((3, 3, 3), bool))
+        sampling = np.linalg.norm(patient_from_index[:3, :3], axis=0)[::-1]
+        nearest = ndi.distance_transform_edt(
+            self.array == 0, sampling=sampling, return_distances=False, return_indices=True
+        )
+        array = self.array.copy()
+        array[shell] = self.array[tuple(nearest[:, shell])]
+        return replace(self, array=array)
+
     def sample(self, patient_from_raster: FloatArray, shape: tuple[int, int, int], *, order: int) -> npt.NDArray[Any]:
         """Sample a block ``(depths, rows, columns)`` whose (4, 4) matrix takes depth, row, column to patient mm."""
         matrix = self.index_from_patient @ patient_from_raster
@@ -106,9 +125,10 @@ class Window:
             If the slab holds no tissue.
         """
         matrix = slab.patient_from_face
-        face = (tissue.inside_mm - matrix[:3, 3]) @ matrix[:3, :3]
-        reach = tissue.voxel_mm
-        face = face[(face[:, 2] > -reach) & (face[:, 2] < slab.thickness_mm + reach)]
+        offset, reach = tissue.inside_mm - matrix[:3, 3], tissue.voxel_mm
+        depth = _along(offset, matrix[:3, 2])
+        offset = offset[(depth > -reach) & (depth < slab.thickness_mm + reach)]
+        face = np.column_stack([_along(offset, matrix[:3, 0]), _along(offset, matrix[:3, 1])])
         if not len(face):
             raise GeometryError(
                 subject=f"slab {slab.id}",
@@ -116,7 +136,7 @@ class Window:
                 found="none",
                 remedy="Use the segmentation it was planned on",
             )
-        low, high = face[:, :2].min(axis=0) - reach, face[:, :2].max(axis=0) + reach
+        low, high = face.min(axis=0) - reach, face.max(axis=0) + reach
         pixel = PIXEL_MM * max(1.0, float(np.ceil((high - low).max() / (PIXEL_MM * LARGEST_PX))))
         first = np.floor(low / pixel) - 2
         count = (np.ceil(high / pixel) + 3 - first).astype(int)
@@ -218,3 +238,8 @@ def outlines(slab: Slab, tissue: Volume, depth_mm: float | None = None) -> list[
 def _layers(depth_mm: float) -> int:
     """How many layers to look at: one a millimetre, in thick slabs fewer."""
     return int(np.clip(np.ceil(depth_mm / DEPTH_STEP_MM - 1e-9), 1, MOST_LAYERS))
+
+
+def _along(points: FloatArray, direction: FloatArray) -> FloatArray:
+    # For tall arrays three products are several times faster than a matrix product shared among threads.
+    return points[:, 0] * direction[0] + points[:, 1] * direction[1] + points[:, 2] * direction[2]
