@@ -51,6 +51,13 @@ def test_a_right_angle_swaps_height_and_width():
     assert np.allclose(tall.values[::-1, ::-1], table.lie(180.0).values, atol=1e-4)
 
 
+def test_a_body_that_touches_the_field_s_border_ends_there():
+    table = turntable(lambda x, y, z: brick(x, y, z, (5.3, 7.3, 11.3)), half=(11, 20, 20))
+    values = table.lie(90.0).values
+    low, high = crossings(values.min(axis=(0, 2)))
+    assert 22 <= high - low <= 24
+
+
 def test_turning_runs_clockwise():
     """A knob on the body's low-y side, the picture's right: at 90° the right faces up, so it comes to lie on top."""
 

@@ -15,7 +15,7 @@ from comould.mould.planes import View, check_direction
 from comould.mould.pose_score import Seat, Turntable, both_ways
 from comould.mould.pose_turns import turned_dice, turned_room
 from comould.mould.surface import DistanceField, distance_field
-from comould.space import DIRECTIONS, FloatArray
+from comould.space import DIRECTIONS, FloatArray, Grid
 
 ANGLES_DEG = tuple(float(angle) for angle in range(0, 360, 15))
 """In-plane insertion angles tried, clockwise from the top of the picture as the view shows it."""
@@ -32,6 +32,9 @@ SEATS_TURNED = 0.95
 
 TAKEN_TURNED = 0.98
 """Share of the turned specimen the cavity has room for from which it is said to be taken, though it fits badly."""
+
+THINNED_SHARE = 0.02
+"""Largest change of volume that joining fine voxels may make."""
 
 TIE_POINTS, TIE_MM = 1.0, 0.5
 """Costs and heights nearer than this to the least count as equal: far above rounding, below what matters."""
@@ -285,5 +288,25 @@ def _coarse_field(lesion: Lesion, view: View) -> DistanceField:
     """Make a coarse distance field along normal, y and z of insertion angle 0."""
     z = up_direction(view, 0.0)
     step = float(np.clip((lesion.volume_ml * 1000.0) ** (1 / 3) / 25.0, 0.2, 4.0))
+    # Smoothing may let few, thick voxels bulge by part of their own size.
+    margin = 2.0 * step + 0.5 * max(lesion.grid.spacing_mm)
     rotation = np.array([view.normal, np.cross(z, view.normal), z])
-    return distance_field(lesion, rotation, step_mm=step, margin_mm=2.0 * step, above_mm=0.0)
+    return distance_field(_thinned(lesion, step), rotation, step_mm=step, margin_mm=margin, above_mm=0.0)
+
+
+def _thinned(lesion: Lesion, step_mm: float) -> Lesion:
+    """Join voxels finer than half the field's step into blocks, full or empty by majority."""
+    grid = lesion.grid
+    times = np.maximum(np.array(step_mm / (2.0 * np.array(grid.spacing_mm)) + 1e-6, dtype=int), 1)
+    if times.max() == 1:
+        return lesion
+    (z, y, x), (deep, wide, long) = times[::-1].tolist(), lesion.mask.shape
+    mask = np.pad(lesion.mask, ((0, -deep % z), (0, -wide % y), (0, -long % x)))
+    blocks = mask.reshape(mask.shape[0] // z, z, mask.shape[1] // y, y, mask.shape[2] // x, x)
+    count = blocks.sum(axis=5, dtype=np.uint16).sum(axis=3).sum(axis=1)
+    corner = grid.patient_from_index(0.5 * (times - 1.0))[0]
+    size = (count.shape[2], count.shape[1], count.shape[0])
+    spacing = tuple((times * np.array(grid.spacing_mm)).tolist())
+    thinned = Lesion(2 * count >= times.prod(), Grid(size, spacing, tuple(corner.tolist()), grid.direction), 1, 0)
+    # Parts as thin as a block may be lost: then every voxel counts.
+    return thinned if abs(thinned.volume_ml / lesion.volume_ml - 1.0) <= THINNED_SHARE else lesion

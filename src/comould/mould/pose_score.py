@@ -20,6 +20,9 @@ from comould.space import FloatArray
 GAP = 2
 """Empty layers kept round the turned specimen."""
 
+BEYOND_MM = 10.0
+"""Distance taken to hold outside the field: more than any clearance."""
+
 TEXT_ROOM_MM = 2.4
 """Solid left on both sides of engraved text together."""
 
@@ -120,7 +123,9 @@ class Turntable:
 
     def __init__(self, coarse: DistanceField) -> None:
         self.step_mm = coarse.step_mm
-        weight = occupied(coarse.values, coarse.step_mm)
+        # Whatever lies beyond the field is carried on from its border: that must be far outside.
+        values = np.pad(coarse.values, 1, constant_values=np.float32(10.0 * coarse.step_mm + BEYOND_MM))
+        weight = occupied(values, coarse.step_mm)
         total = float(weight.sum(dtype=np.float64))
         middle = np.array(
             [
@@ -131,8 +136,8 @@ class Turntable:
         inside = np.argwhere(weight > 0) - middle
         self._reach = int(np.ceil(np.hypot(inside[:, 0], inside[:, 1]).max() - 1e-3)) + GAP
         side = int(np.ceil(np.abs(inside[:, 2]).max() - 1e-3)) + GAP
-        at, share = _between(middle[2] + np.arange(-side, side + 1), coarse.values.shape[2])
-        self._values = coarse.values[:, :, at] * (1 - share) + coarse.values[:, :, at + 1] * share
+        at, share = _between(middle[2] + np.arange(-side, side + 1), values.shape[2])
+        self._values = values[:, :, at] * (1 - share) + values[:, :, at + 1] * share
         self._middle = middle[:2]
 
     def lie(self, angle_deg: float) -> Lie:
@@ -249,7 +254,7 @@ def deepest(values: Field, filled: Field, step_mm: float) -> float:
     step_mm
         Their spacing.
     """
-    hidden = (filled < 0) & (values > 0) & (occupied(filled, step_mm) - occupied(values, step_mm) > 0.5)
+    hidden = (filled < 0) & (occupied(filled, step_mm) - occupied(values, step_mm) > 0.25)
     layers = np.flatnonzero(hidden.any(axis=(1, 2)))
     if not layers.size:
         return 0.0
