@@ -24,6 +24,7 @@ from comould.mould import (
     write_sampling,
 )
 from comould.mould._cast import Rays
+from comould.mould.marks import measure_engravings
 from comould.mould.outline import of_mesh
 from comould.mould.sampling._labels import Label, place_labels
 from comould.space import CutPlane, Grid, SlicePlan, anatomical_letter
@@ -193,6 +194,15 @@ def test_letters_name_the_patient_sides_and_read_the_right_way_round(case):
                     assert np.isclose(first, depth, atol=1e-3), (letter, x, y)
 
 
+def test_every_mark_is_found_on_the_mesh_deep_wide_and_readable(case):
+    """All names, letters and numbers, measured by the mould's own judge of engravings."""
+    slab, made, cores = next(iter(case.each()))
+    texts = [mark["text"] for mark in made.marks]
+    assert texts[4:] == [slab.id, slab.plane.id, *(str(core.number) for core in cores)]
+    for found in measure_engravings(made.mesh, made.marks, pitch_mm=0.08):
+        assert found.faults(0.8, 0.8) == []
+
+
 def test_keyed_corner_is_the_upper_right_as_read(case):
     for _, made, _ in case.each():
         rays = Rays(triangles(made))
@@ -279,6 +289,7 @@ def test_refusals(shapes):
     ("options", "message"),
     [
         ({"thickness_mm": 0.5}, r"thickness_mm 0\.5 is not from 2 to 10"),
+        ({"stroke_mm": 1.0}, r"digit_mm 4\.0 is too small for strokes of 1\.0 mm \(at least 5\)"),
         ({"stop": "face"}, "stop 'face' is not 'rim' or 'slab'"),
         ({"thickness_mm": 2.0, "engrave_mm": 1.2}, "leaves less than 1 mm"),
         ({"rim_mm": 0.0, "digit_mm": 1.0}, "2 problems"),

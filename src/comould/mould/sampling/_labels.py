@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from comould.mould.marks import GLYPHS, engraving, text_width
+from comould.mould.marks import GLYPHS, engraving, text_width, upside_down
 from comould.mould.sampling.options import PlateOptions
 from comould.space import FloatArray
 
@@ -56,7 +56,7 @@ class Label:
     def box(self, at: Point) -> Box:
         """Room the text takes: a line below it included where the font underlines."""
         half = 0.5 * self.width(self.text, self.height_mm, self.options), 0.5 * self.height_mm
-        below = 2.0 * self.options.stroke_mm if set(self.text) <= set("01689") and set(self.text) & set("69") else 0.0
+        below = 2.0 * self.options.stroke_mm if upside_down(self.text) not in {None, self.text} else 0.0
         return at[0] - half[0], at[1] - half[1], at[0] + half[0], at[1] + half[1] + below
 
 
@@ -93,17 +93,26 @@ def place_labels(
     return placed, unmarked
 
 
-def engraved(label: Label, options: PlateOptions) -> Manifold:
-    """Make the solid to take away: read with x to the right and y downwards, from the side z < 0."""
-    return engraving(
-        label.text,
-        at=np.array([*label.places[0], 0.0]),
-        right=np.array([1.0, 0.0, 0.0]),
-        up=np.array([0.0, -1.0, 0.0]),
-        height_mm=label.height_mm,
-        stroke_mm=options.stroke_mm,
-        depth_mm=options.engrave_mm,
-    )
+def mark(label: Label) -> dict[str, Any]:
+    """Say where a placed text is, as :func:`comould.mould.marks.measure_engravings` reads it.
+
+    It is read with x to the right and y downwards, from the side z < 0.
+    """
+    return {
+        "text": label.text,
+        "at_mm": (*label.places[0], 0.0),
+        "right": (1.0, 0.0, 0.0),
+        "up": (0.0, -1.0, 0.0),
+        "height_mm": label.height_mm,
+        "stroke_mm": label.options.stroke_mm,
+    }
+
+
+def engraved(mark: Mapping[str, Any], depth_mm: float) -> Manifold:
+    """Make the solid to take away for a mark."""
+    at, right, up = (np.array(mark[key]) for key in ("at_mm", "right", "up"))
+    height, stroke = mark["height_mm"], mark["stroke_mm"]
+    return engraving(mark["text"], at=at, right=right, up=up, height_mm=height, stroke_mm=stroke, depth_mm=depth_mm)
 
 
 def _inside(box: Box, plate: tuple[FloatArray, FloatArray]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from comould.errors import InputError
+from comould.mould.marks import least_height
 
 _CORE_RANGES = {
     "diameter_mm": (0.5, 30.0),
@@ -141,6 +142,10 @@ class PlateOptions:
         problems = _out_of_range(self, _PLATE_RANGES)
         if self.stop not in {"rim", "slab"}:
             problems.append(f"stop {self.stop!r} is not 'rim' or 'slab'")
+        if not problems and self.digit_mm < (least := least_height(self.stroke_mm)) - 1e-9:
+            problems.append(
+                f"digit_mm {self.digit_mm} is too small for strokes of {self.stroke_mm} mm (at least {least:g})"
+            )
         if not problems and self.engrave_mm > self.thickness_mm - 1.0:
             problems.append(f"engrave_mm {self.engrave_mm} leaves less than 1 mm of a {self.thickness_mm} mm plate")
         if problems:

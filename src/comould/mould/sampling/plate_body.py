@@ -11,7 +11,7 @@ import numpy as np
 
 from comould.errors import ComouldWarning, GeometryError, PrintabilityError
 from comould.mould.printability import measure
-from comould.mould.sampling._labels import Label, engraved, place_labels
+from comould.mould.sampling._labels import Label, engraved, mark, place_labels
 from comould.mould.sampling.options import PlateOptions
 from comould.mould.sampling.raster import Volume, outlines
 from comould.mould.sampling.result import Core, SamplingPlan
@@ -45,6 +45,8 @@ class Plate:
         From the mesh's frame (a mould frame of its own) to the patient, with the plate lying on the face.
     rim_mm
         Height of the rim.
+    marks
+        What is engraved and where, as :func:`comould.mould.marks.measure_engravings` reads it.
     unmarked
         What could not be engraved.
     """
@@ -53,6 +55,7 @@ class Plate:
     mesh: trimesh.Trimesh
     patient_from_plate: Transform
     rim_mm: float
+    marks: tuple[dict[str, Any], ...]
     unmarked: tuple[str, ...]
 
 
@@ -127,7 +130,7 @@ def _make(slab: Slab, tissue: Volume, cores: tuple[Core, ...], options: PlateOpt
             remedy="Leave its cores out (per_habitat), or plan thicker slabs",
         )
     shape = _Shape.of(slab, tissue, cores, options, rim)
-    solid, unmarked = shape.solid()
+    solid, marks, unmarked = shape.solid()
     mesh = _mesh(solid)
     report = measure(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     if not report.printable or report.bodies != 1 or report.voids:
@@ -136,7 +139,7 @@ def _make(slab: Slab, tissue: Volume, cores: tuple[Core, ...], options: PlateOpt
             expected="one watertight body",
             found=f"{report.bodies} bodies, {report.voids} hollows; " + "; ".join(report.problems),
         )
-    return Plate(slab.id, mesh, shape.patient_from_plate, rim, tuple(unmarked))
+    return Plate(slab.id, mesh, shape.patient_from_plate, rim, tuple(marks), tuple(unmarked))
 
 
 def _mesh(solid: Manifold) -> trimesh.Trimesh:
@@ -191,8 +194,8 @@ class _Shape:
             (np.array(core.uv_mm) * (self.slab.across, 1.0), 0.5 * (core.diameter_mm + spare)) for core in self.cores
         ]
 
-    def solid(self) -> tuple[Manifold, list[str]]:
-        """Build it; also say what could not be engraved."""
+    def solid(self) -> tuple[Manifold, list[dict[str, Any]], list[str]]:
+        """Build it; also say what is engraved and what could not be."""
         from manifold3d import CrossSection, Manifold, OpType
 
         options = self.options
@@ -207,11 +210,12 @@ class _Shape:
         ring = wall.extrude(self.rim_mm + 0.5).translate((0.0, 0.0, options.thickness_mm - 0.5))
         solid = Manifold.batch_boolean([body, ring], OpType.Add)
         labels, unmarked = place_labels(self._wishes(), self.holes, (self.low, self.high))
-        cut = [engraved(label, options) for label in labels]
+        marks = [mark(label) for label in labels]
+        cut = [engraved(text, options.engrave_mm) for text in marks]
         if holes:
             through = CrossSection.batch_boolean(holes, OpType.Add).extrude(options.thickness_mm + self.rim_mm + 2.0)
             cut.append(through.translate((0.0, 0.0, -1.0)))
-        return Manifold.batch_boolean([solid, *cut], OpType.Subtract), unmarked
+        return Manifold.batch_boolean([solid, *cut], OpType.Subtract), marks, unmarked
 
     def _outer(self) -> CrossSection:
         """Rectangle with three chamfers and one large cut: the upper right corner as the plate is read."""

@@ -57,6 +57,7 @@ def write_sampling(
                 "file": f"plate_{name}.stl",
                 "patient_from_plate": plate.patient_from_plate.matrix.tolist(),
                 "rim_mm": plate.rim_mm,
+                "marks": list(plate.marks),
                 "not_engraved": list(plate.unmarked),
             }
             for name, plate in plates.items()
