@@ -245,3 +245,39 @@ def test_signs_stay_apart_at_the_least_height(sign):
     ours = painted(sign)
     near = {other: alike(ours, painted(other)) for other in SIGNS if other not in sign}
     assert max(near.values()) < 0.985, max(near, key=near.get)
+
+
+def test_every_number_wall_letter_and_name_of_a_finished_mould_is_read_off_its_mesh(arms_mould):
+    records = [mark for mark in arms_mould.report["marks"] if mark["kind"] != "direction" or abs(mark["up"][2]) > 0.9]
+    size = arms_mould.template.parameters
+    found = marks.measure_engravings(arms_mould.bodies["mould"], records)
+    assert [one.text for one in found] == [record["text"] for record in records]
+    assert {"number", "direction", "id"} <= {record["kind"] for record in records}
+    for one in found:
+        assert one.faults(size.stroke_mm, size.engrave_mm) == []
+        assert one.depth_mm == pytest.approx(size.engrave_mm, abs=0.01)
+
+
+@pytest.mark.parametrize("beyond", [0.6, 1.2])
+def test_text_over_the_edge_of_its_face_is_seen(beyond):
+    from manifold3d import Manifold
+
+    half = 0.5 * marks.text_width("R", 5.0, 0.8)
+    place = FRONT | {"at": np.array([22.0 - half + beyond, -10.0, 0.0])}
+    cut = marks.engraving("R", **place, height_mm=5.0, stroke_mm=0.8, depth_mm=1.0)
+    mesh = (Manifold.cube((44.0, 10.0, 24.0)).translate((-22.0, -10.0, -12.0)) - cut).to_mesh()
+    triangles = np.asarray(mesh.vert_properties, float)[:, :3][np.asarray(mesh.tri_verts)]
+    found = marks.measure_engraving(triangles, "R", **place, height_mm=5.0, stroke_mm=0.8)
+    assert found.whole < 0.99
+    assert "of it missing (over the edge of its face?)" in found.faults(0.5, 1.0, min_likeness=0.5)[0]
+
+
+def test_the_next_step_of_a_face_is_no_text():
+    """A lower face beside the text, near enough to lie in the picture."""
+    from manifold3d import Manifold
+
+    cut = marks.engraving("2", **FRONT, height_mm=5.0, stroke_mm=0.8, depth_mm=1.0)
+    step = Manifold.cube((10.0, 2.0, 24.0)).translate((2.3, -11.0, -12.0))
+    mesh = (Manifold.cube((44.0, 10.0, 24.0)).translate((-22.0, -10.0, -12.0)) - cut - step).to_mesh()
+    triangles = np.asarray(mesh.vert_properties, float)[:, :3][np.asarray(mesh.tri_verts)]
+    assert measured(triangles, "2").faults(0.8, 1.0) == []
