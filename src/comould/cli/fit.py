@@ -170,7 +170,7 @@ def _cells(values: tuple[float | None, ...]) -> list[str]:
         (dice, "{:.3f}"),
         (hd95, "{:.2f}"),
         (None if size is None else 100.0 * size, "{:.1f}"),
-        (turned, "{:+.0f}"),
+        (None if turned is None else round(turned) + 0, "{:+d}"),
         (tilted, "{:.0f}"),
     )
     return ["–" if value is None else form.format(value) for value, form in shown]

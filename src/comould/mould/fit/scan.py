@@ -211,6 +211,9 @@ def fit_scan(
     if frame == "mould":
         starts = np.concatenate([upright_starts(), starts])
     ways = place(found, wanted, starts, scales=scales, both_ways=closed)
+    if frame == "mould":
+        # Many ways may fit a round body alike: the one it should lie in is always among those compared.
+        ways = sorted([*place(found, wanted, np.eye(3)[None], scales=scales, both_ways=closed), *ways], key=_mean)
     return _judged(_Case(plan, found, wanted, closed, frame, tolerance_mm), ways)
 
 
@@ -279,6 +282,10 @@ def _sections(case: _Case, size: Placed) -> dict[str, tuple[list[FloatArray], li
     return sections
 
 
+def _mean(one: Placed) -> float:
+    return one.mean_mm
+
+
 def _supposed(one: Placed) -> Supposition:
     return Supposition("", one.mean_mm, one.hd95_mm, one.scale)
 
@@ -327,7 +334,7 @@ def _check_size(found: FloatArray, wanted: FloatArray, closed: bool) -> None:
     raise InputError(
         subject="surface scan",
         expected=f"a specimen about {spans[1]:.0f} mm long, in mm",
-        found=f"one {spans[0]:.3g} long",
+        found=f"one {spans[0]:.3g} long when read as mm",
         remedy=remedy,
     )
 

@@ -98,7 +98,7 @@ class SlabFit:
 
     def sentence(self) -> str:
         """Say the verdict in words."""
-        text = self.verdict
+        text = f"shows {self.verdict}" if self.verdict.startswith("plane ") else self.verdict
         if self.verdict == TILTED and self.tilt is not None:
             text = f"tilted by {self.tilt.degrees:.0f}°"
         if self.verdict == ROLLED and self.turned_deg is not None:
