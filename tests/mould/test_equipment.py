@@ -4,11 +4,14 @@ import re
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from comould.errors import InputError
-from comould.mould import equipment
-from comould.mould.equipment import load_blade, load_material, load_printer
+from comould.mould import _library, equipment
+from comould.mould.equipment import load_blade, load_material, load_printer, misfits
+from comould.mould.parameters import OpenBlock
 
 KINDS = {
     "blades": (equipment.blades, load_blade),
@@ -166,3 +169,69 @@ def test_missing_file(tmp_path):
 def test_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         load_blade("brain_knife").thickness_mm = 2.0
+
+
+def fitting(**changes):
+    return OpenBlock(**{"spacing_mm": 5.0, **changes})
+
+
+@given(
+    st.sampled_from(["stroke_mm", "engrave_mm", "slot_mm", "wall_mm", "cell_wall_mm", "min_rib_mm"]),
+    st.floats(0.3, 3.0),
+    st.sampled_from(equipment.printers()),
+)
+def test_a_size_is_refused_exactly_when_it_is_below_the_printers_least(key, size, printer):
+    field = OpenBlock.model_fields[key]
+    low = next(bound.ge for bound in field.metadata if hasattr(bound, "ge"))
+    high = next(bound.le for bound in field.metadata if hasattr(bound, "le"))
+    size = min(max(size, low), high)
+    least = {"stroke_mm": "min_stroke_mm", "engrave_mm": "min_engrave_mm", "slot_mm": "min_slot_mm"}.get(key)
+    bound = getattr(printer, least or "min_wall_mm")
+    problems = [one for one in misfits(fitting(**{key: size}), None, printer, None) if one.startswith(key)]
+    assert bool(problems) == (size < bound - 1e-9)
+    if problems:
+        assert f"at least {bound:g}" in problems[0]
+        assert printer.process in problems[0]
+
+
+def test_nothing_named_nothing_refused():
+    assert misfits(fitting(slot_mm=0.3), None, None, None) == []
+
+
+@given(st.sampled_from(equipment.printers()), st.sampled_from(equipment.materials()))
+def test_a_material_goes_with_the_printers_of_its_process_only(printer, material):
+    problems = misfits(fitting(stroke_mm=1.0), None, printer, material)
+    assert bool(problems) == (printer.process not in material.processes)
+
+
+@given(st.sampled_from(equipment.blades()), st.floats(0.3, 3.0))
+def test_a_blade_must_go_through_its_slot(blade, slot):
+    assert bool(misfits(fitting(slot_mm=slot), blade, None, None)) == (slot <= blade.thickness_mm)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "words"),
+    [
+        (None, "nozzle_mm", "none"),
+        (True, "snap", "yes"),
+        (0.4, "slot_mm", "0.4 mm"),
+        (45.0, "max_overhang_deg", "45°"),
+        (121.0, "autoclave_c", "121 °C"),
+        (1.27, "density_g_cm3", "1.27 g/cm³"),
+        ((250.0, 210.0, 220.0), "bed_mm", "250 × 210 × 220 mm"),
+        ((5.0, 10.5, 16.0), "positions_mm", "5, 10.5, 16 mm"),
+        ((), "positions_mm", "none"),
+        ("", "blade", "none"),
+        ("hull", "outline", "hull"),
+    ],
+)
+def test_values_in_words(value, key, words):
+    assert equipment.shown(value, key) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("Ovary", "ovary"), ("soft-tissue", "soft_tissue"), ("prostat", "prostate"), ("zzz", ""), ("", "")],
+)
+def test_nearest_name(name, near):
+    assert _library.nearest(name, ["ovary", "soft_tissue", "prostate"]) == near
