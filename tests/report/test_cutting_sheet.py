@@ -260,6 +260,26 @@ def test_depths_slabs_and_walls():
     assert (facts.first_end, facts.end(1.0), facts.spacing) == ("I", "S", "6.00 mm")
 
 
+def test_each_slots_own_length_and_the_shortest_of_all():
+    mould = box_mould(count=2)
+    assert Facts(mould, Scene(mould).specimen_mm).blade_mm == 74.0
+    mould.report = {"slots": {"length_mm": 80.0, "each": [{"y_mm": [-10.0, 25.0]}, {"y_mm": [-40.0, 40.0]}]}}
+    facts = Facts(mould, Scene(mould).specimen_mm)
+    assert [plane.slot_mm for plane in facts.planes.values()] == [35.0, 80.0]
+    assert facts.blade_mm == 35.0
+    mould.report = {}
+    assert Facts(mould, Scene(mould).specimen_mm).blade_mm is None
+
+
+def test_the_orientation_slit_is_drawn_where_the_mould_has_it():
+    """Mould y is u here and mould z is v: the slit runs at u = 12 from below the surface up and out."""
+    mould = box_mould(count=2)
+    mould.report = {"orientation_slit": {"y_mm": 12.0, "floor_z_mm": 15.0, "depth_mm_per_plane": [5.0, 5.0]}}
+    for cut in Scene(mould).cuts:
+        assert np.allclose(cut.slit, [(12.0, 15.0), (12.0, 22.0)])
+    assert Scene(box_mould(count=1)).cuts[0].slit is None
+
+
 def test_planes_with_origins_of_their_own_share_one_window():
     mould = box_mould(count=2)
     moved = CutPlane.from_normal(

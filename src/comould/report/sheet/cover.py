@@ -158,7 +158,7 @@ def _way_round(page: Page, facts: Facts, box: Box) -> None:
         page.text(box.x + 50.0, y, spoken(letter) if set(letter) <= set(NAMES) else "", 9.0, color=MUTED)
     notes = ["Turn the mould until the slot numbers rise from left to right:", "you then stand at its front."]
     if facts.setting("key_mm"):
-        notes.append("Keyed (cut-off) corner: back left.")
+        notes.append("Keyed corner (unlike the others): back left.")
     if any("slit" in key and value for key, value in facts.report.items()):
         notes.append("The lengthwise orientation slit stays visible on every slab.")
     for n, note in enumerate(notes):
@@ -176,7 +176,7 @@ def _numbers(page: Page, facts: Facts, box: Box) -> None:
         ("slot width (kerf)", ", ".join(f"{k:g}" for k in kerf) + " mm"),
     ]
     if facts.blade_mm is not None:
-        rows.append(("blade shorter than", f"{facts.blade_mm:.0f} mm"))
+        rows.append(("shortest slot; the blade is shorter", f"{facts.blade_mm:.0f} mm"))
     sides = " and ".join(sorted(spoken(facts.end(-1.0 if face == "-" else 1.0)) for face in facts.faces))
     rows += [
         ("photographed face", sides),

@@ -49,6 +49,8 @@ class PlaneFacts:
         From the outer face of the mould's first end wall.
     image_index
         ``"14"``, or empty.
+    slot_mm
+        Length of the slot, when the mould's report has it.
     """
 
     number: int
@@ -60,6 +62,7 @@ class PlaneFacts:
     depth_mm: float
     wall_mm: float
     image_index: str
+    slot_mm: float | None
 
 
 class Facts:
@@ -122,9 +125,17 @@ class Facts:
 
     @property
     def blade_mm(self) -> float | None:
-        """Longest blade that fits the slots."""
-        found = self.report.get("slots", {}).get("length_mm")
-        return None if found is None else float(found)
+        """Length of the shortest slot: a blade for all of them is shorter."""
+        lengths = [plane.slot_mm for plane in self.planes.values() if plane.slot_mm is not None]
+        return min(lengths, default=None)
+
+    def _slot_mm(self, index: int) -> float | None:
+        slots = self.report.get("slots", {})
+        each = slots.get("each", ())
+        if index < len(each):
+            low, high = each[index]["y_mm"]
+            return float(high - low)
+        return float(slots["length_mm"]) if "length_mm" in slots else None
 
     @property
     def faces(self) -> set[str]:
@@ -143,6 +154,7 @@ class Facts:
             depth_mm=plane.position_mm - self.first_mm,
             wall_mm=self._from_wall(plane),
             image_index="" if plane.image_index is None else f"{plane.image_index:.2f}".rstrip("0").rstrip("."),
+            slot_mm=self._slot_mm(index),
         )
 
     def _from_wall(self, plane: CutPlane) -> float:

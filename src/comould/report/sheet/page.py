@@ -160,14 +160,19 @@ def path_of(rings: Sequence[FloatArray]) -> Path:
 
 
 def bars(page: Page, x: float, y: float) -> None:
-    """Draw a lying and a standing bar of exactly 50 mm from a common corner: the check of the printer."""
+    """Draw a lying and a standing bar from a common corner, each exactly 50 mm from outer edge to outer edge."""
+    half = 0.5 * 1.2 * PT_MM
     for across, down in ((1.0, 0.0), (0.0, -1.0)):
-        end = x + across * BAR_MM, y + down * BAR_MM
-        page.line([(x, y), end], 1.2)
+        # Lines are drawn inside the corner, end marks inside the length: a ruler laid on finds 50, not 50.4.
+        start = x - down * half, y - across * half
+        page.line([start, (start[0] + across * BAR_MM, start[1] + down * BAR_MM)], 1.2)
         for mm in range(0, 51, 10):
-            long = 2.6 if mm in {0, 50} else 1.4
-            at = x + across * mm, y + down * mm
-            page.line([at, (at[0] - down * long, at[1] - across * long)], 0.8 if mm in {0, 50} else 0.5)
+            ends = mm in {0, 50}
+            width = 0.8 if ends else 0.5
+            inside = {0: 0.5, 50: -0.5}.get(mm, 0.0) * width * PT_MM
+            at = start[0] + across * (mm + inside), start[1] + down * (mm + inside)
+            long = 2.6 if ends else 1.4
+            page.line([at, (at[0] - down * long, at[1] - across * long)], width)
     page.text(x + 0.5 * BAR_MM, y + 3.6, "50 mm", 8.0, ha="center", weight="bold")
     page.text(x - 1.6, y - 0.5 * BAR_MM, "50 mm", 8.0, ha="right", va="center", rotation=90, weight="bold")
 

@@ -18,6 +18,7 @@ from comould.space import FloatArray
 
 OUTLINE = "#c4002f"
 MASK = "#3a1f8f"
+SLIT = "#0050a0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,8 @@ def draw_face(page: Page, scene: Scene, cut: Cut, placed: Placed, grey: FloatArr
         page.shape(rings, fill=(*_rgb(colour), 0.32), edge=colour, width=1.0, clip=box)
     page.shape([placed.xy(ring) for ring in cut.mask], edge=MASK, width=1.0, clip=box, dashed=True)
     page.shape([placed.xy(ring) for ring in cut.outlines], edge=OUTLINE, width=1.1, clip=box)
+    if cut.slit is not None:
+        page.line(placed.xy(cut.slit), 1.4, SLIT, linestyle=(0, (1.2, 1.0)))
     taken = _cores(page, [core for core in cut.cores if core.face == placed.turn.face], placed)
     if placed.scale > 0.45:
         _names(page, cut, placed, taken)

@@ -21,7 +21,7 @@ from comould.report.sheet.layout import (
     paper_needed,
 )
 from comould.report.sheet.page import FAINT, INK, MUTED, Page, bars
-from comould.report.sheet.picture import MASK, OUTLINE, Placed, draw_corners, draw_face, draw_letters
+from comould.report.sheet.picture import MASK, OUTLINE, SLIT, Placed, draw_corners, draw_face, draw_letters
 from comould.report.sheet.scene import Cut, Scene, Turn
 from comould.space import FloatArray
 
@@ -79,9 +79,11 @@ def _header(page: Page, kit: Kit, cut: Cut) -> None:
         ),
         ("kerf, lost to the knife", f"{cut.plane.kerf_mm:g} mm"),
     ]
+    if facts.slot_mm is not None:
+        rows.append(("slot length; the blade is shorter", f"{facts.slot_mm:.0f} mm"))
     x = MARGIN + 53.0
     for n, (label, value) in enumerate(rows):
-        y = MARGIN + 4.2 + 5.5 * n
+        y = MARGIN + 4.0 + 4.9 * n
         page.text(x, y, value, 11.0, weight="bold")
         page.text(x + 27.0, y, label, 8.5, color=MUTED)
     _slab_strip(page, kit.facts, cut, facts, width - MARGIN - 58.0)
@@ -92,9 +94,9 @@ def _scale_note(page: Page, kit: Kit) -> None:
     if kit.layout.tiles:
         count = len(kit.layout.tiles)
         where = f"tiles on the next {count} pages" if count > 1 else "on the next page"
-        page.rect(Box(MARGIN + 32.0, MARGIN + 23.8, 91.0, 6.4), fill=BANNER, edge="none")
+        page.rect(Box(MARGIN + 32.0, MARGIN + 25.4, 91.0, 5.6), fill=BANNER, edge="none")
         note = f"NOT 1:1: this page {100.0 * kit.layout.main.scale:.0f} %. 1:1 {where}"
-        page.text(MARGIN + 34.0, MARGIN + 28.0, note, 8.0, weight="bold")
+        page.text(MARGIN + 34.0, MARGIN + 29.3, note, 8.0, weight="bold")
 
 
 def _slab_strip(page: Page, facts: Facts, cut: Cut, words: PlaneFacts, x: float) -> None:
@@ -169,7 +171,7 @@ def _form(page: Page, kit: Kit, cut: Cut) -> None:
 def legend(page: Page, scene: Scene) -> None:
     """Explain lines and colours, right of the lying bar."""
     x, y = MARGIN + SIDE + 54.0, bar_corner(page)[1] - 3.0
-    items: list[tuple[str, str]] = [("specimen (the mould's cavity)", OUTLINE)]
+    items: list[tuple[str, str]] = [("specimen", OUTLINE)]
     if any(cut.mask for cut in scene.cuts):
         items.append(("segmented structure", MASK))
     for text, colour in items:
@@ -177,9 +179,13 @@ def legend(page: Page, scene: Scene) -> None:
         page.line([(x, y - 1.0), (x + 7.0, y - 1.0)], 1.3, colour, linestyle=dashed)
         page.text(x + 9.0, y, text, 8.0)
         x += 12.0 + 1.55 * len(text)
+    if any(cut.slit is not None for cut in scene.cuts):
+        page.line([(x, y - 1.0), (x + 5.0, y - 1.0)], 1.4, SLIT, linestyle=(0, (1.2, 1.0)))
+        page.text(x + 6.5, y, "orientation slit", 8.0)
+        x += 33.0
     if any(cut.cores for cut in scene.cuts):
         page.circle(x + 2.0, y - 1.0, 1.6, width=1.3, colour=INK)
-        page.text(x + 5.5, y, "core to take from this face", 8.0)
+        page.text(x + 5.5, y, "core, from this face", 8.0)
     x, y = MARGIN + SIDE + 54.0, y + 5.5
     numbers = sorted({region.number for cut in scene.cuts for region in cut.regions})
     for number in numbers:

@@ -24,6 +24,8 @@ BORDER_MM = 6.0
 """Image shown round the specimen, fading out."""
 SAME_VOLUME = 0.85
 """A mask of less than this share of the specimen is another structure (the tumour in it) and gets its own line."""
+SLIT_BEYOND_MM = 2.0
+"""How far the orientation slit is drawn beyond the tissue, to be seen."""
 _PIXELS = (0.15, 0.3)
 _LABEL_PIXEL_MM = 0.35
 _LABEL_INSIDE_MM = 2.0
@@ -68,6 +70,8 @@ class Cut:
         Closed rings ``(n, 2)``, mm.
     regions, cores
         Habitats, and cores of either face.
+    slit
+        Both ends ``(2, 2)`` of the lengthwise orientation cut, when the mould has one.
     """
 
     plane: CutPlane
@@ -76,6 +80,7 @@ class Cut:
     mask: list[FloatArray]
     regions: list[Region]
     cores: list[Core]
+    slit: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +167,7 @@ class Scene:
     def __post_init__(self) -> None:
         self._known: dict[int, outline.Bounds] = {}
         self._check_overlap()
-        self.cuts = [self._cut(plane) for plane in self.mould.plan]
+        self.cuts = [self._cut(n, plane) for n, plane in enumerate(self.mould.plan)]
         self.turn = as_imaged(self.mould.plan.planes[0])
         if not any(cut.outlines for cut in self.cuts):
             raise GeometryError(
@@ -221,7 +226,7 @@ class Scene:
             inside ^= np.asarray(drawn)
         return inside
 
-    def _cut(self, plane: CutPlane) -> Cut:
+    def _cut(self, number: int, plane: CutPlane) -> Cut:
         first = self.mould.plan.planes[0]
         ahead = (plane.position_mm - first.position_mm) * np.asarray(first.normal)
         foot = tuple(np.asarray(first.origin_mm) + ahead)
@@ -239,7 +244,17 @@ class Scene:
             replace(core, uv_mm=tuple((lay_from_plane @ [*core.uv_mm, 0.0, 1.0])[:2].tolist()))
             for core in self.cores.get(plane.id, [])
         ]
-        return Cut(plane, lay, outlines, mask, regions, cores)
+        return Cut(plane, lay, outlines, mask, regions, cores, self._slit(number, lay, matrix))
+
+    def _slit(self, number: int, lay: CutPlane, lay_from_mould: FloatArray) -> FloatArray | None:
+        """Find the orientation cut on a plane, from the mould's report."""
+        found = (getattr(self.mould, "report", None) or {}).get("orientation_slit")
+        if not found:
+            return None
+        floor, deep = float(found["floor_z_mm"]), float(found["depth_mm_per_plane"][number])
+        x = float(self.mould.mould_from_patient.apply([lay.origin_mm])[0, 0])
+        ends = np.array([[x, found["y_mm"], floor, 1.0], [x, found["y_mm"], floor + deep + SLIT_BEYOND_MM, 1.0]])
+        return np.asarray((ends @ lay_from_mould.T)[:, :2], dtype=np.float64)
 
     def _bounds(self, image: sitk.Image, lay: CutPlane) -> outline.Bounds:
         """Extent in u and v, the same on every lay: looked up once."""
