@@ -275,6 +275,15 @@ def test_what_cannot_be_engraved_is_said(shapes):
     assert made.unmarked == ("µ1",)
 
 
+def test_slabs_too_thin_for_a_plate_are_said_and_the_others_made(shapes):
+    body = shapes.sampled(lambda p: shapes.ball(p, 14.0), 14.0)
+    sampling = plan_cores(plan((-2, 0.6)), body, body, options=CoreOptions(unphotographed=True))
+    assert all(sampling.of(slab) for slab in ("S01", "S02", "S03"))
+    with pytest.warns(ComouldWarning, match=r"none for slabs thinner than 1\.8 mm: S02 \(1\.60 mm\)"):
+        made = plates(sampling, body)
+    assert set(made) == {"S01", "S03"}
+
+
 def test_refusals(shapes):
     body = shapes.sampled(lambda p: shapes.ball(p, 12.0), 12.0)
     made = slabs(plan((0, 2.5)), body)

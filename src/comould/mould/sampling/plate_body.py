@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 EDGE_MM = 1.5
 """Plate left beyond the rim and the letters."""
 CHAMFER_MM = 1.5
+LEAST_SLAB_MM = 1.8
+"""Thinner slabs leave no rim worth printing."""
 _SMOOTH_MM = 0.03
 _SEGMENTS = 64
 
@@ -60,10 +62,35 @@ class Plate:
 
 
 def plates(sampling: SamplingPlan, seg: sitk.Image, *, options: PlateOptions | None = None) -> dict[str, Plate]:
-    """Make the plate of every slab that has cores; see :func:`plate`."""
+    """Make the plate of every slab that has cores.
+
+    Parameters
+    ----------
+    sampling
+        Slabs and cores.
+    seg, options
+        As for :func:`plate`.
+
+    Returns
+    -------
+    dict
+        Slab id to its plate.
+
+    Warns
+    -----
+    ComouldWarning
+        If a slab with cores is too thin for a plate, or something could not be engraved.
+    """
     tissue = Volume.of(seg)
     options = options or PlateOptions()
-    made = {slab.id: _make(slab, tissue, sampling.of(slab), options) for slab in sampling.slabs if sampling.of(slab)}
+    cored = [slab for slab in sampling.slabs if sampling.of(slab)]
+    thin = [slab for slab in cored if slab.thickness_mm < LEAST_SLAB_MM]
+    if thin:
+        listed = ", ".join(f"{slab.id} ({slab.thickness_mm:.2f} mm)" for slab in thin)
+        warnings.warn(
+            f"sampling plates: none for slabs thinner than {LEAST_SLAB_MM:g} mm: {listed}", ComouldWarning, stacklevel=2
+        )
+    made = {slab.id: _make(slab, tissue, sampling.of(slab), options) for slab in cored if slab not in thin}
     _warn(made.values())
     return made
 
@@ -122,10 +149,10 @@ def _make(slab: Slab, tissue: Volume, cores: tuple[Core, ...], options: PlateOpt
             subject=f"plate of slab {slab.id}", expected="its own cores", found=f"{', '.join(strangers)}"
         )
     rim = min(options.rim_mm, slab.thickness_mm - 1.0)
-    if rim < 0.8:
+    if slab.thickness_mm < LEAST_SLAB_MM:
         raise GeometryError(
             subject=f"plate of slab {slab.id}",
-            expected="a slab at least 1.8 mm thick for a rim that it can sit against",
+            expected=f"a slab at least {LEAST_SLAB_MM:g} mm thick for a rim that it can sit against",
             found=f"{slab.thickness_mm:.2f} mm",
             remedy="Leave its cores out (per_habitat), or plan thicker slabs",
         )
