@@ -28,7 +28,8 @@ from comould.space import CutPlane, FloatArray, SlicePlan
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from comould.mould.result import Mould, Surface
+    from comould.mould.form import Surface
+    from comould.mould.result import Mould
 
 MAX_VOXELS = 1.0
 """Largest HD95 between the cut outline and the segmentation's, in in-plane voxels."""
