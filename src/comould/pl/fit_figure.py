@@ -32,6 +32,10 @@ class Agreement(Protocol):
         """Whether it lay as planned."""
         ...
 
+    def sentence(self) -> str:
+        """Say the verdict in words; after a semicolon, what cannot be excluded."""
+        ...
+
 
 class SlabFitLike(Agreement, Protocol):
     """One slab's fit, with its outlines on the plane: u right and v down, mm."""
@@ -61,10 +65,6 @@ class SlabFitLike(Agreement, Protocol):
         """Outlines found."""
         ...
 
-    def sentence(self) -> str:
-        """Say the verdict in words."""
-        ...
-
 
 class ScanFitLike(Agreement, Protocol):
     """A scan's fit, with cuts through its middle, mm."""
@@ -77,10 +77,6 @@ class ScanFitLike(Agreement, Protocol):
     @property
     def sections(self) -> dict[str, tuple[list[FloatArray], list[FloatArray]]]:
         """Outlines planned and found by name of the cut's axes."""
-        ...
-
-    def sentence(self) -> str:
-        """Say the verdict in words."""
         ...
 
 
@@ -123,17 +119,12 @@ def fit(
         for panel, slab in zip(made, slabs, strict=False):
             facts = f"Dice {slab.dice:.2f}   HD95 {slab.hd95_mm:.1f} mm   size {slab.size_ratio:.0%}"
             _panel(panel, slab.planned, slab.laid, down=True)
-            _words(panel, f"{slab.plane_id}: {slab.sentence()}", facts, slab.sat_well)
+            _words(panel, slab.plane_id, slab, facts)
         for panel, (name, (planned, found)) in zip(made[len(slabs) :], views, strict=True):
             _panel(panel, planned, found, down=False)
             if scan is not None:
                 size = "" if scan.size_ratio is None else f"   size {scan.size_ratio:.0%}"
-                _words(
-                    panel,
-                    f"Scan: {scan.sentence()}",
-                    f"cut in {name}   HD95 {scan.hd95_mm:.1f} mm{size}",
-                    scan.sat_well,
-                )
+                _words(panel, "Scan", scan, f"cut in {name}   HD95 {scan.hd95_mm:.1f} mm{size}")
         _key(made[0])
     return host
 
@@ -175,13 +166,21 @@ def _bar(ax: Axes, half: float) -> None:
     )
 
 
-def _words(ax: Axes, title: str, facts: str, good: bool) -> None:
+def _words(ax: Axes, name: str, fit: Agreement, facts: str) -> None:
     import textwrap
 
-    colour = VERDICTS["accept" if good else "reject"]
-    ax.set_title("\n".join(textwrap.wrap(title, 40)), color=colour, fontsize=9.5, pad=16, parse_math=False)
+    verdict, _, doubt = fit.sentence().partition("; ")
+    colour = VERDICTS["reject" if not fit.sat_well else "review" if doubt else "accept"]
+    lines = [facts, *textwrap.wrap(doubt, 52)]
+    ax.set_title(f"{name}: {verdict}", color=colour, fontsize=9.5, pad=6 + 11 * len(lines), parse_math=False)
     ax.annotate(
-        facts, (0.0, 1.0), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=8, color=LIGHT.muted
+        "\n".join(lines),
+        (0.0, 1.0),
+        (0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8,
+        color=LIGHT.muted,
     )
 
 
