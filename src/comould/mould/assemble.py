@@ -76,7 +76,7 @@ def build(
     image
         The image it was drawn on: only its geometry is compared.
     lesion
-        ``"largest"``, ``"all"`` or a rank by size, when the mask holds several; :func:`build_each` makes one mould each.
+        ``"largest"``, ``"all"`` or a rank by size, when the mask holds several; :func:`build_each` makes a mould of each.
     companions
         Habitats or a feature to centre the planes on, landmark structures.
     progress
@@ -177,7 +177,7 @@ def _report(parts: Parts, form: Form, lesion: Lesion, pose: Pose, size: Paramete
     vertices, faces = form.specimen
     specimen = measure(vertices, faces).volume_ml
     top = float(vertices[:, 2].max())
-    undercut = max(form.field.swept_up().volume_ml(0.0, top) - specimen, 0.0)
+    loose = max(form.field.swept_up().volume_ml(0.0, top) - specimen, 0.0)
     boxes = {name: np.array(body.bounding_box()).reshape(2, 3) for name, body in parts.bodies.items()}
     low = np.min([box[0] for box in boxes.values()], axis=0)
     high = np.max([box[1] for box in boxes.values()], axis=0)
@@ -188,7 +188,7 @@ def _report(parts: Parts, form: Form, lesion: Lesion, pose: Pose, size: Paramete
             "mask": lesion.volume_ml,
             "plastic": sum(plastic.values()),
             "bounding_block": float(np.prod(high - low)) / 1000.0,
-            "undercut": undercut,
+            "loose": loose,
         },
         "bounding_box_mm": {"low": low.tolist(), "high": high.tolist(), "size": (high - low).tolist()},
         "bodies": {
@@ -200,8 +200,7 @@ def _report(parts: Parts, form: Form, lesion: Lesion, pose: Pose, size: Paramete
             for name, box in boxes.items()
         },
         "parting_z_mm": parts.parting_z,
-        "pose": pose.to_dict()
-        | {"undercut_percent": 100.0 * undercut / specimen, "up_patient": pose.rotation[2].tolist()},
+        "pose": pose.to_dict() | {"up_patient": pose.rotation[2].tolist()},
         "slots": {
             "count": len(layout.slots),
             "width_mm": size.slot_mm,

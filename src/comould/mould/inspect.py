@@ -69,6 +69,7 @@ def inspect(
     above = [name for name in parts.upside_down if name in triangles]
     lower = np.concatenate([part for name, part in triangles.items() if name not in above])
     upper = np.concatenate([triangles[name] for name in above]) if above else np.zeros((0, 3, 3))
+    sides = verify.Sides(lower, upper, specimen[0][specimen[1]])
     meant = verify.Meant(_triangles(parts.outer), _triangles(parts.taken), parts.parting_z)
     det = float(np.linalg.det(mould_from_patient[:3, :3]))
     fit, *others = verify.fit_checks(together, lesion, mould_from_patient, meant, parts.layout, plan, size)
@@ -78,7 +79,8 @@ def inspect(
         Check("no mirror: determinant", abs(det - 1.0) < 1e-6, det, "+1"),
         *_apart(parts.bodies),
         *verify.slot_checks(together, parts.layout, size),
-        verify.lift_check(lower, upper, specimen[0][specimen[1]]),
+        verify.lift_check(sides),
+        verify.clearance_check(sides, meant, parts.layout, size),
         *_either(fit, cut),
         *placed,
         *others,

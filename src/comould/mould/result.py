@@ -66,6 +66,7 @@ class Mould:
             most = f" to {spacings.max():.2f}" if np.ptp(spacings) > 0.01 else ""
             apart = f", {spacings.min():.2f}{most} mm apart"
         passed = [check["passed"] for check in self.report["checks"]]
+        pose, loose = self.report["pose"], 100.0 * volumes["loose"] / volumes["specimen"]
         dice = next(check["measured"] for check in self.report["checks"] if check["name"] == FIT)
         return [
             ("mould", self.report["mould_id"]),
@@ -75,7 +76,7 @@ class Mould:
             ("size", f"{x:.0f} × {y:.0f} × {z:.0f} mm"),
             ("plastic", f"{volumes['plastic']:.0f} ml"),
             ("faces up", self.report["letters"]["+z"]),
-            ("undercut", f"{volumes['undercut']:.1f} ml ({self.report['pose']['undercut_percent']:.0f} %)"),
+            ("undercut", f"{pose['undercut_ml']:.1f} ml; loose {volumes['loose']:.1f} ml ({loose:.0f} %)"),
             ("slot length", f"{self.report['slots']['length_mm']:.0f} mm (the blade must be shorter)"),
             ("fit", f"Dice {dice:.3f} against the segmentation"),
             ("checks", f"{sum(passed)} of {len(passed)} passed"),
@@ -120,7 +121,8 @@ class Mould:
 
     def plate(self) -> dict[str, trimesh.Trimesh]:
         """Lay all bodies on one print bed beside each other, every inlay in its body."""
-        laid, at = {}, 0.0
+        laid: dict[str, trimesh.Trimesh] = {}
+        at = 0.0
         for name in self.bodies:
             inside = [s["name"] for s in self.report["structures"] if s["body"] == name]
             meshes = {one: self.print_pose(one) for one in (name, *inside)}

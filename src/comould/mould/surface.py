@@ -238,7 +238,7 @@ def _slice_axis(lesion: Lesion, rotation: FloatArray) -> int:
     """Find the thickest image axis; among equals the one nearest the cut normal, so storage order does not matter."""
     spacing = np.array(lesion.grid.spacing_mm)
     thick = spacing >= 0.99 * spacing.max()
-    return int(np.argmax(np.where(thick, np.abs(rotation[0] @ lesion.grid.axes), -1.0)))
+    return int(np.argmax(np.where(thick, np.abs(rotation[0] @ lesion.grid.axes).round(3), -1.0)))
 
 
 def _native_field(mask: BoolArray, pixel: FloatArray, step: float) -> tuple[Field, int]:

@@ -87,7 +87,7 @@ def orientation_slit(specimen: FloatArray, layout: Layout, size: Parameters, *, 
     ranges, tops = zip(*(_top_edge(specimen, slot.x) for slot in layout.slots), strict=True)
     low, high = max(r[0] for r in ranges) + 1.0, min(r[1] for r in ranges) - 1.0
     best: tuple[float, float, float] | None = None
-    for y in np.arange(low, high, 0.5):
+    for y in np.arange(low, high, 0.5) if low < high else ():
         off = min(abs(y - 0.5 * (r[0] + r[1])) - OFF_CENTRE * (r[1] - r[0]) for r in ranges)
         heights = np.array([np.interp(y, *top) for top in tops])
         deepest = float(np.ptp(heights))
@@ -132,7 +132,7 @@ def _top_edge(triangles: FloatArray, x: float) -> tuple[tuple[float, float], tup
     top = np.full(bins.max() + 1, -np.inf)
     np.maximum.at(top, bins, yz[:, 1])
     known = np.flatnonzero(np.isfinite(top))
-    return (low, high), (low + 0.5 * known, top[known])
+    return (low, high), (np.asarray(low + 0.5 * known, dtype=np.float64), top[known])
 
 
 def slit_solid(slit: Slit, layout: Layout, size: Parameters) -> Manifold:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PIN_HEIGHT_MM = 6.0
 _CORNERS = {"low-low": (-1.0, -1.0), "high-low": (1.0, -1.0), "high-high": (1.0, 1.0), "low-high": (-1.0, 1.0)}
+CHIP_SHARE = 0.05
+
 KEY_CORNER = "low-high"
 """The corner that carries the key, and no pin."""
 
@@ -72,6 +74,21 @@ class Pins:
         from manifold3d import Manifold, OpType
 
         return Manifold.batch_boolean([one.translate((float(x), float(y), 0.0)) for x, y in self.at], OpType.Add)
+
+
+def without_chips(solid: Manifold) -> tuple[Manifold, Manifold]:
+    """Part a body from small pieces that slots and cavity have cut loose.
+
+    What stands on the plate cannot come loose; of a body without a plate, an island between two lobes of the cavity can.
+    Only pieces below 5 % are chips: anything larger stays, and the check for one body will refuse it.
+    """
+    from manifold3d import Manifold, OpType
+
+    pieces = sorted(solid.decompose(), key=lambda piece: -piece.volume())
+    least = CHIP_SHARE * pieces[0].volume()
+    kept = [piece for piece in pieces if piece.volume() >= least]
+    chips = [piece for piece in pieces if piece.volume() < least]
+    return Manifold.batch_boolean(kept, OpType.Add), Manifold.batch_boolean([Manifold(), *chips], OpType.Add)
 
 
 def clamp_tabs(layout: Layout, z: float, width_mm: float, *, above: bool) -> Manifold:

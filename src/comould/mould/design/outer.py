@@ -16,15 +16,17 @@ RIM_MM = 3.0
 """Height of the rim's upright edge."""
 
 
+_OVERLAP_MM = 0.3
+"""Parts that are joined reach this far into each other: surfaces that only just touch leave slivers."""
+
+
 def block(layout: Layout, size: Parameters) -> Manifold:
     """Make the solid mould on its foot plate, its top stepped to the guides' heights."""
     from manifold3d import Manifold, OpType
 
-    walls = layout.core.section().extrude(float(layout.high[2])) ^ under_guides(layout)
-    parts = [walls, *_rim(layout)]
-    if size.flange_mm > 0:
-        parts.append(foot(layout, size).extrude(size.base_mm))
-    return Manifold.batch_boolean(parts, OpType.Add)
+    walls = layout.core.section().extrude(float(layout.high[2]) + 2 * _OVERLAP_MM)
+    body = Manifold.batch_boolean([walls, *_rim(layout)], OpType.Add) ^ under_guides(layout)
+    return body + foot(layout, size).extrude(size.base_mm) if size.flange_mm > 0 else body
 
 
 def rim_depth(layout: Layout) -> float:
@@ -44,14 +46,15 @@ def _rim(layout: Layout) -> list[Manifold]:
     out = _rim_width(layout)
     if out < 1e-6:
         return []
-    # It meets the walls a little inside them: faces that coincide are asking for slivers.
-    root = layout.core.shrunk(0.5)
+    # No face of it coincides with one of the walls: that asks for slivers.
+    root, edge = layout.core.shrunk(0.5), layout.rim.shrunk(0.02)
     made = []
     for slot in layout.slots:
-        above, below = layout.rim.within(*slot.cell), root.within(*slot.cell)
+        part = (slot.cell[0] - _OVERLAP_MM, slot.cell[1] + _OVERLAP_MM)
+        above, below = edge.within(*part), root.within(*part)
         if len(below) < 3:
             below = above
-        rows = [(above, slot.top_z), (above, slot.top_z - RIM_MM), (below, max(slot.top_z - RIM_MM - out - 0.5, 0.0))]
+        rows = [(above, slot.top_z + _OVERLAP_MM), (above, slot.top_z - RIM_MM), (below, max(slot.top_z - RIM_MM - out - 0.5, 0.0))]
         points = [np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows]
         made.append(Manifold.hull_points(np.concatenate(points)))
     return made
@@ -68,15 +71,23 @@ def foot(layout: Layout, size: Parameters) -> CrossSection:
     if size.outline == "block":
         return layout.core.section(size.flange_mm)
     low, high, flats = layout.core.low, layout.core.high, layout.core.flats
+    # The tabs reach out from under the rim, so that they can be read from above.
+    w, out = size.flange_mm, tab_depths(layout, size)
     plates = [layout.core.section()]
-    for wall, y, out in (("-y", low[1], -size.flange_mm), ("+y", high[1], size.flange_mm)):
+    for wall, near, far in (("-y", low[1] + w, low[1] - out[0]), ("+y", high[1] - w, high[1] + out[1])):
         a, b = flats[wall]
-        w = abs(out)
-        rows = [(a - 2 * w, y - out), (b + 2 * w, y - out), (b, y + out), (a, y + out)]
+        rows = [(a - 2 * w, near), (b + 2 * w, near), (b, far), (a, far)]
         plates.append(CrossSection.hull_points(np.array(rows)))
     near = layout.core.towards((-1.0, 1.0)) + (-size.flange_mm, size.flange_mm)
     plates.append(CrossSection.square((2 * size.key_mm, 2 * size.key_mm)).translate(near - (0.0, 2 * size.key_mm)))
     return CrossSection.batch_boolean(plates, OpType.Add)
+
+
+def tab_depths(layout: Layout, size: Parameters) -> tuple[float, float]:
+    """How far the tabs at the front and at the back stand out of the walls."""
+    front, back = layout.core.low[1] - layout.rim.low[1], layout.rim.high[1] - layout.core.high[1]
+    trimmed = 0.0 if size.outline == "block" else 1.0
+    return size.flange_mm + trimmed * float(front), size.flange_mm + trimmed * float(back)
 
 
 def under_guides(layout: Layout, lower: float = 0.0) -> Manifold:
@@ -89,7 +100,7 @@ def under_guides(layout: Layout, lower: float = 0.0) -> Manifold:
         left = slot.cell[0] - (10.0 if n == 0 else 0.0)
         right = slot.cell[1] + (10.0 if n == len(layout.slots) - 1 else 0.0)
         points += [(left, slot.top_z - lower), (right, slot.top_z - lower)]
-    points += [(points[-1][0], 0.0), (points[0][0], 0.0)]
+    points = [*points, (points[-1][0], 0.0), (points[0][0], 0.0)]
     # Drawn in x, z; extruded along z, which becomes −y.
     profile = CrossSection([np.array(points[::-1])]).extrude(2 * far)
     return profile.rotate((90.0, 0.0, 0.0)).translate((0.0, far, 0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comould.mould.design import cuts, outer, text
-from comould.mould.design.joints import PIN_HEIGHT_MM, Pins
+from comould.mould.design.joints import PIN_HEIGHT_MM, Pins, without_chips
 from comould.mould.design.layout import Layout, plan_layout
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
@@ -32,12 +32,12 @@ def make(order: Order) -> Parts:
     engraved = text.engraved(marks)
     solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
     guide, base = solid.split_by_plane((0.0, 0.0, 1.0), split)
-    sockets = pins.sockets(split)
+    guide, chips = without_chips(guide - pins.sockets(split))
     return Parts(
-        {"base": base + pins.pins(split), "guide": guide - sockets},
+        {"base": base + pins.pins(split), "guide": guide},
         layout,
         whole,
-        taken.solid + engraved,
+        taken.solid + engraved + chips,
         tuple(marks),
         slit=taken.slit,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from comould.mould import marks
 from comould.mould.design.layout import TEXT_MARGIN_MM, Layout, top_letter_mm
-from comould.mould.design.outer import rim_depth
+from comould.mould.design.outer import rim_depth, tab_depths
 from comould.mould.parameters import Parameters
 from comould.space import FloatArray
 
@@ -156,9 +156,11 @@ def _foot(layout: Layout, size: Parameters, name: str) -> list[Mark]:
         return []
     made = []
     for wall, text, kind, right, up in (("-y", ">", "arrow", X, Y), ("+y", name, "id", -X, -Y)):
-        side, out = (layout.core.low[1], -1.0) if wall == "-y" else (layout.core.high[1], 1.0)
+        front, back = tab_depths(layout, size)
+        middle = 0.5 * size.flange_mm
+        y = layout.core.low[1] - front + middle if wall == "-y" else layout.core.high[1] + back - middle
         ends = layout.core.flats[wall]
-        at = np.array([np.mean(ends), side + out * 0.5 * size.flange_mm, size.base_mm])
-        if text and marks.text_width(text, height, size.stroke_mm) <= np.ptp(ends) + 2 * size.flange_mm:
+        at = np.array([np.mean(ends), y, size.base_mm])
+        if text and marks.text_width(text, height, size.stroke_mm) <= np.ptp(ends):
             made.append(Mark(text, kind, at, right, up, height, size.stroke_mm, size.engrave_mm))
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comould.mould.design import cuts, outer, text
-from comould.mould.design.joints import Pins, clamp_tabs
+from comould.mould.design.joints import Pins, clamp_tabs, without_chips
 from comould.mould.design.layout import flat_top, plan_layout
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
@@ -30,14 +30,15 @@ def make(order: Order) -> Parts:
     engraved = text.engraved(marks)
     cut = minus(whole, [cuts.slots(layout, size), taken.solid, engraved])
     upper, lower = cut.split_by_plane((0.0, 0.0, 1.0), z)
+    upper, chips = without_chips(minus(upper, [solid_of(upper_cavity), pins.sockets(z)]))
     return Parts(
         {
             "lower": lower - solid_of(lower_cavity) + pins.pins(z),
-            "upper": minus(upper, [solid_of(upper_cavity), pins.sockets(z)]),
+            "upper": upper,
         },
         layout,
         whole,
-        taken.solid + engraved,
+        taken.solid + engraved + chips,
         tuple(marks),
         parting_z=z,
         slit=taken.slit,
