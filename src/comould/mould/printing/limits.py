@@ -33,6 +33,8 @@ class Limits:
         What prints without support; ``None`` where powder carries it.
     layer_mm, nozzle_mm
         How fine it prints.
+    pin_clearance_mm
+        Gap round a pin pushed in by hand.
     density_g_cm3
         Of the solid plastic.
     """
@@ -46,6 +48,7 @@ class Limits:
     max_bridge_mm: float | None = 10.0
     layer_mm: float = 0.2
     nozzle_mm: float = 0.4
+    pin_clearance_mm: float = 0.2
     density_g_cm3: float = 1.24
 
     @property
@@ -92,6 +95,7 @@ def limits_of(printer: str | Printer | None = None, material: str | Material | N
             max_overhang_deg=machine.max_overhang_deg,
             max_bridge_mm=machine.max_bridge_mm,
             layer_mm=machine.layer_mm,
+            pin_clearance_mm=machine.pin_clearance_mm,
             nozzle_mm=machine.nozzle_mm or 0.4,
         )
     chosen = chosen or load_material(_USUAL_MATERIAL[limits.process])

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 MAX_PARTS = 64
 
 _DEEP_MM = (8.0, 5.0, 3.0)
-_SIDES_MM = (6.0, 5.0, 4.0, 3.0)
+_SIDES_MM = (6.0, 5.0, 4.0, 3.0, 2.0)
+_PIN_STEP_MM = 0.5
 _SEARCH_MM = 15.0
 _FACE_MM2 = 100.0
 
@@ -47,13 +48,13 @@ class Joint:
     clearance_mm
         Gap round a pin and at its ends.
     cover_mm
-        Least material round a socket.
+        Least material round a socket: at its edges only, so two strands will do.
     min_wall_mm
         Least half of a rib that is cut along its middle.
     """
 
     clearance_mm: float = 0.2
-    cover_mm: float = 1.5
+    cover_mm: float = 0.8
     min_wall_mm: float = 1.2
 
 
@@ -150,7 +151,7 @@ def write_split(
     limits = limits or Limits()
     given = not isinstance(mesh_or_path, str | Path)
     mesh = mesh_or_path if given else read_mesh(mesh_or_path)
-    joint = Joint(min_wall_mm=limits.min_wall_mm)
+    joint = Joint(clearance_mm=limits.pin_clearance_mm, min_wall_mm=limits.min_wall_mm)
     bodies = split_for_bed(mesh, limits.bed_mm, slots_x=slots_x, joint=joint)
     problems = {
         name: inspect(np.asarray(body.vertices), np.asarray(body.faces), limits).problems()
@@ -224,32 +225,38 @@ class _Work:
         if axis == 0 and self.slots_x:
             walls = [(a + 0.5 * self.slot_mm, b - 0.5 * self.slot_mm) for a, b in pairwise(self.slots_x)]
         else:
-            walls = list(pairwise(_plane_faces(part, axis)))
-        walls = [(a, b) for a, b in walls if abs(0.5 * (a + b) - at) <= _SEARCH_MM]
+            box = part.bounding_box()
+            walls = list(pairwise([box[axis], *_plane_faces(part, axis), box[axis + 3]]))
+        walls = [(a, b) for a, b in walls if b > a and abs(self._inside(a, b, at) - at) <= _SEARCH_MM]
         if not walls:
             return at
-        # A gap cut lengthwise leaves little section: what remains of the list are ribs and solid parts.
+        # Between two faces lies a wall or a gap; a wide gap that is cut lengthwise leaves little section.
         upright = part.rotate(_UPRIGHT[axis])
-        areas = [upright.slice(0.5 * (a + b)).area() for a, b in walls]
-        ribs = [wall for wall, area in zip(walls, areas, strict=True) if area >= 0.8 * max(areas)]
-        thick = [(a, b) for a, b in ribs if b - a >= 2 * self.joint.min_wall_mm]
-        best = min(thick or ribs, key=lambda wall: abs(0.5 * (wall[0] + wall[1]) - at))
-        if not thick:
-            warnings.warn(
-                f"the cut at {'xyz'[axis]} = {0.5 * (best[0] + best[1]):.1f} mm halves a wall of "
-                f"{best[1] - best[0]:.1f} mm: put the planes further apart or choose a larger printer",
-                ComouldWarning,
-                stacklevel=2,
-            )
-        # A wide solid part need not be cut in its middle.
-        room = min(self.joint.min_wall_mm, 0.5 * (best[1] - best[0]))
-        middle = 0.5 * (best[0] + best[1])
-        return middle if best[1] - best[0] < _SEARCH_MM else float(np.clip(at, best[0] + room, best[1] - room))
+        areas = [upright.slice(self._inside(a, b, at)).area() for a, b in walls]
+        solid = [wall for wall, area in zip(walls, areas, strict=True) if area >= 0.5 * max(areas)]
+        thick = [(a, b) for a, b in solid if b - a >= 2 * self.joint.min_wall_mm]
+        if thick:
+            return min((self._inside(a, b, at) for a, b in thick), key=lambda x: abs(x - at))
+        low, high = max(solid, key=lambda wall: wall[1] - wall[0])
+        warnings.warn(
+            f"the cut at {'xyz'[axis]} = {0.5 * (low + high):.1f} mm halves a wall of {high - low:.1f} mm: "
+            "put the planes further apart or choose a larger printer",
+            ComouldWarning,
+            stacklevel=2,
+        )
+        return 0.5 * (low + high)
+
+    def _inside(self, low: float, high: float, at: float) -> float:
+        """Place a cut between two faces: midway, or anywhere well inside when they are far apart."""
+        if high - low < _SEARCH_MM:
+            return 0.5 * (low + high)
+        room = 4 * self.joint.min_wall_mm
+        return float(np.clip(at, low + room, high - room)) if high - low > 2 * room else 0.5 * (low + high)
 
     def _join(self, part: Manifold, axis: int, at: float) -> list[Manifold]:
         """Find room for two pins across a cut; add them, and return their sockets."""
         solid = _triangles(part)
-        columns = cast(solid, axis, 1.0)
+        columns = cast(solid, axis, _PIN_STEP_MM)
         for deep in _DEEP_MM:
             need = deep + self.joint.cover_mm
             through = (columns.enter <= at - need) & (columns.leave >= at + need)
@@ -280,7 +287,7 @@ def _places(mask: Any, step: float, joint: Joint) -> list[tuple[tuple[int, int],
     """Two cells as far apart as possible with room for a bar, and the bars' sides."""
     from scipy import ndimage as ndi
 
-    room = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] * step - step
+    room = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] * step - 0.5 * step
     for side in _SIDES_MM:
         # A square on its edge reaches half its diagonal from its middle.
         cells = np.argwhere(room >= (side / 2 + joint.clearance_mm) * np.sqrt(2.0) + joint.cover_mm)
@@ -292,7 +299,7 @@ def _places(mask: Any, step: float, joint: Joint) -> list[tuple[tuple[int, int],
         apart = float(np.linalg.norm(first - second)) * step
         if apart >= 3.0 * side:
             one, two = (int(first[0]), int(first[1])), (int(second[0]), int(second[1]))
-            return [(one, side), (two, max(side - 1.0, 2.0))]
+            return [(one, side), (two, max(side - 1.0, 1.5))]
         if side == _SIDES_MM[-1]:
             return [((int(first[0]), int(first[1])), side)]
     return []
