@@ -71,7 +71,8 @@ def draw_face(page: Page, scene: Scene, cut: Cut, placed: Placed, grey: FloatArr
     page.shape([placed.xy(ring) for ring in cut.mask], edge=MASK, width=1.0, clip=box, dashed=True)
     page.shape([placed.xy(ring) for ring in cut.outlines], edge=OUTLINE, width=1.1, clip=box)
     if cut.slit is not None:
-        page.line(placed.xy(cut.slit), 1.4, SLIT, linestyle=(0, (1.2, 1.0)))
+        page.line(placed.xy(cut.slit), 2.8, "white")
+        page.line(placed.xy(cut.slit), 1.6, SLIT, linestyle=(0, (1.2, 0.8)))
     taken = _cores(page, [core for core in cut.cores if core.face == placed.turn.face], placed)
     if placed.scale > 0.45:
         _names(page, cut, placed, taken)
