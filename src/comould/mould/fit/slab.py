@@ -34,9 +34,6 @@ NEAR_DEG = (-30.0, -15.0, 0.0, 15.0, 30.0)
 ROLLED_DEG = 10.0
 """A slab turned by more than this within its plane counts as rolled."""
 
-LEAST_TILT_DEG = 2.0
-"""Smaller tilts are within what an outline can tell."""
-
 SIZE_RANGE = (0.6, 1.5)
 """Sizes of a slab against its plan beyond which the pixel size, or the file, must be wrong."""
 
@@ -236,7 +233,7 @@ class _Work:
             tilt = find_tilt(self.plan, self.plane, self.shape, fit.angle_deg, SCALES)
             tilted = _supposed(TILTED, self.lay(rigid.Shape.of(tilt.outlines)))
             # A tilt can imitate much: it is believed only where nothing plainer explains as much.
-            if tilt.degrees >= LEAST_TILT_DEG and all(clearly_better(tilted, one, margin) for one in plainer):
+            if tilt.credible and all(clearly_better(tilted, one, margin) for one in plainer):
                 others.append(tilted)
         best, answered = judge(planned, others, margin)
         if best.name == ROLLED and rolled is not None:

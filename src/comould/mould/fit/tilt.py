@@ -15,6 +15,9 @@ from comould.space import CutPlane, FloatArray
 MOST_DEG = 15.0
 """Largest tilt looked for."""
 
+LEAST_DEG = 2.0
+"""Smaller tilts are within what an outline can tell."""
+
 _STEPS = (-12.0, -6.0, 0.0, 6.0, 12.0)
 
 
@@ -42,6 +45,11 @@ class Tilt:
         """Angle between the cut made and the cut planned."""
         cosine = np.cos(np.radians(self.about_u_deg)) * np.cos(np.radians(self.about_v_deg))
         return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+    @property
+    def credible(self) -> bool:
+        """Whether it is neither too small to tell nor at the end of what was searched."""
+        return LEAST_DEG <= self.degrees <= MOST_DEG - 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -74,18 +82,22 @@ def find_tilt(
     middle = Shape.of(plan.cutter(plane).at(0.0)).middle
     spacings = plan.plan.spacings_mm
     reach = 0.5 * float(spacings.min()) if len(spacings) else 2.5
-    bound = np.array([MOST_DEG, MOST_DEG, reach])
+
+    def bounded(values: FloatArray) -> FloatArray:
+        tilt = max(float(np.hypot(values[0], values[1])) / MOST_DEG, 1.0)
+        return np.array([values[0] / tilt, values[1] / tilt, np.clip(values[2], -reach, reach)])
 
     def cut(values: FloatArray) -> list[FloatArray]:
         moved = tilted_about(plan, plane, (float(values[0]), float(values[1])), (middle[0], middle[1]))
         return plan.cutter(plane, moved).at(-float(values[2]))
 
     def cost(values: FloatArray) -> float:
-        outside = float((np.maximum(np.abs(values) / bound, 1.0) - 1.0).sum())
-        lines = cut(np.clip(values, -bound, bound))
+        inside = bounded(values)
+        outside = float(np.abs((values - inside) / (MOST_DEG, MOST_DEG, reach)).sum())
+        lines = cut(inside)
         return (closeness(source, Shape.of(lines), start_deg, scales) if lines else 1e3) * (1.0 + 10.0 * outside)
 
-    starts = [np.array([a, b, 0.0]) for a, b in product(_STEPS, _STEPS)]
+    starts = [np.array([a, b, 0.0]) for a, b in product(_STEPS, _STEPS) if np.hypot(a, b) <= MOST_DEG]
     order = sorted(range(len(starts)), key=lambda n: cost(starts[n]))
     best = None
     for n in order[:2]:
@@ -93,7 +105,7 @@ def find_tilt(
         options = {"initial_simplex": simplex, "maxfev": 90, "xatol": 0.05, "fatol": 1e-4}
         found = minimize(cost, starts[n], method="Nelder-Mead", options=options)
         best = found if best is None or found.fun < best.fun else best
-    values = np.clip(best.x if best is not None else np.zeros(3), -bound, bound)
+    values = bounded(best.x if best is not None else np.zeros(3))
     return Tilt(float(values[0]), float(values[1]), float(values[2]), cut(values))
 
 
