@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
-    from comould.mould.assemble import build
+    from comould.mould.assemble import Companions, build
+    from comould.mould.equipment import (
+        Blade,
+        Material,
+        Printer,
+        blades,
+        load_blade,
+        load_material,
+        load_printer,
+        materials,
+        printers,
+    )
     from comould.mould.fit.scan import fit_scan
     from comould.mould.fit.slab import fit_slab
     from comould.mould.lesion import select_lesion
@@ -24,27 +35,43 @@ if TYPE_CHECKING:
     from comould.mould.sampling.result import SamplingPlan
     from comould.mould.sampling.slab import Slab, slabs
     from comould.mould.sampling.write import write_sampling
-    from comould.mould.template import Template, load_template, templates
+    from comould.mould.several import MouldSet, build_each
+    from comould.mould.structures import Structure
+    from comould.mould.template import Template, designs, load_template, templates
 
 _MODULE_OF = {
+    "Blade": "equipment",
+    "Companions": "assemble",
     "CoreOptions": "sampling.options",
+    "Material": "equipment",
     "Mould": "result",
+    "MouldSet": "several",
     "Parameters": "parameters",
     "PlateOptions": "sampling.options",
     "PrintReport": "printability",
+    "Printer": "equipment",
     "SamplingPlan": "sampling.result",
     "Slab": "sampling.slab",
+    "Structure": "structures",
     "Template": "template",
+    "blades": "equipment",
     "block_slab": "sampling.blocking",
     "build": "assemble",
+    "build_each": "several",
     "check": "printability",
+    "designs": "template",
     "fit_scan": "fit.scan",
     "fit_slab": "fit.slab",
+    "load_blade": "equipment",
+    "load_material": "equipment",
+    "load_printer": "equipment",
     "load_template": "template",
+    "materials": "equipment",
     "plan_blocks": "sampling.blocking",
     "plan_cores": "sampling.cores",
     "plate": "sampling.plate_body",
     "plates": "sampling.plate_body",
+    "printers": "equipment",
     "select_lesion": "lesion",
     "slabs": "sampling.slab",
     "templates": "template",
@@ -52,24 +79,38 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Blade",
+    "Companions",
     "CoreOptions",
+    "Material",
     "Mould",
+    "MouldSet",
     "Parameters",
     "PlateOptions",
     "PrintReport",
+    "Printer",
     "SamplingPlan",
     "Slab",
+    "Structure",
     "Template",
+    "blades",
     "block_slab",
     "build",
+    "build_each",
     "check",
+    "designs",
     "fit_scan",
     "fit_slab",
+    "load_blade",
+    "load_material",
+    "load_printer",
     "load_template",
+    "materials",
     "plan_blocks",
     "plan_cores",
     "plate",
     "plates",
+    "printers",
     "select_lesion",
     "slabs",
     "templates",

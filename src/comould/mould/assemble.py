@@ -24,7 +24,7 @@ from comould.mould.printability import measure
 from comould.mould.result import Mould, as_mesh
 from comould.mould.structures import Structure, fitted
 from comould.mould.template import Template, load_template
-from comould.space import FloatArray, Frame, Transform, anatomical_letter
+from comould.space import FloatArray, Frame, SlicePlan, Transform, anatomical_letter
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -76,7 +76,7 @@ def build(
     image
         The image it was drawn on: only its geometry is compared.
     lesion
-        ``"largest"``, ``"all"`` or a rank by size, when the mask holds several; :func:`build_each` makes a mould of each.
+        ``"largest"``, ``"all"`` or a rank by size, when the mask holds several; see :func:`build_each` too.
     companions
         Habitats or a feature to centre the planes on, landmark structures.
     progress
@@ -124,7 +124,7 @@ def build(
         say("Smoothing the surface")
         form = Form.of(found, pose.rotation, size)
         say("Cutting cavity and slots")
-        name = size.mould_id or marks.make_id(found.mask.tobytes(), repr(plan.to_dict()), chosen.design)
+        name = size.mould_id or _name(found, plan, chosen.design)
         letters = _letters(pose.rotation)
         slots_x = np.array([plane.position_mm for plane in plan])
         parts = CONSTRUCT[chosen.design](Order(form, slots_x, size, letters, name))
@@ -150,6 +150,13 @@ def build(
         report,
         {inlay.name: meshes[inlay.name] for inlay in inlays if inlay.solid is not None},
     )
+
+
+def _name(lesion: Lesion, plan: SlicePlan, design: str) -> str:
+    """Make the mould's name out of what it was made from; rounding does not change it."""
+    mask, _ = lesion.crop((0, 0, 0))
+    planes = np.round([plane.origin_mm for plane in plan], 1) + 0.0
+    return marks.make_id(np.packbits(mask).tobytes(), planes.tobytes(), design)
 
 
 def _letters(rotation: FloatArray) -> dict[str, str]:

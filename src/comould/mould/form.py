@@ -47,7 +47,8 @@ class Form:
     @classmethod
     def of(cls, lesion: Lesion, rotation: FloatArray, size: Parameters) -> Form:
         """Measure the lesion along mould axes ``rotation`` (``mould_from_patient``, rows are x, y, z)."""
-        margin = size.clearance_mm + _MARGIN_MM
+        # Between thick slices the surface may bulge beyond the last voxels.
+        margin = size.clearance_mm + _MARGIN_MM + 0.5 * max(lesion.grid.spacing_mm)
         step = grid_step(lesion, margin + 0.5 * size.guide_mm)
         field = distance_field(lesion, rotation, step_mm=step, margin_mm=margin, above_mm=size.guide_mm + 1.0)
         surface = field.mesh(0.0)

@@ -13,6 +13,7 @@ from comould.mould import verify, virtual_cut
 from comould.mould.design import Parts
 from comould.mould.form import Surface
 from comould.mould.lesion import Lesion
+from comould.mould.marks import measure_engravings
 from comould.mould.parameters import Parameters
 from comould.mould.printability import measure
 from comould.mould.result import as_mesh
@@ -23,6 +24,8 @@ from comould.space import FloatArray, SlicePlan
 if TYPE_CHECKING:
     import trimesh
     from manifold3d import Manifold
+
+ENGRAVING_PITCH_MM = 0.1
 
 OVERLAP_MM3 = 1.0
 """Bodies that stand together may share this much: rounding."""
@@ -79,6 +82,7 @@ def inspect(
         Check("no mirror: determinant", abs(det - 1.0) < 1e-6, det, "+1"),
         *_apart(parts.bodies),
         *verify.slot_checks(together, parts.layout, size),
+        *_readable(parts, surfaces),
         verify.lift_check(sides),
         verify.clearance_check(sides, meant, parts.layout, size),
         *_either(fit, cut),
@@ -108,6 +112,26 @@ def _sound(name: str, surface: Surface, one_body: bool) -> Check:
     sound &= report.bodies == 1 or not one_body
     what = "one watertight body" if one_body else "watertight"
     return Check(f"{name}: {what}", sound, found, "closed at single precision" + (", one part" if one_body else ""))
+
+
+def _readable(parts: Parts, surfaces: dict[str, Surface]) -> list[Check]:
+    """Look at every engraved mark on its final mesh."""
+    if not parts.marks:
+        return []
+    found = []
+    for name in parts.bodies:
+        mine = [mark.to_dict() for mark in parts.marks if mark.body == name]
+        found += measure_engravings(as_mesh(surfaces[name]), mine, ENGRAVING_PITCH_MM) if mine else []
+    least = min(mark.stroke_mm for mark in parts.marks) - ENGRAVING_PITCH_MM
+    depth = min(mark.depth_mm for mark in parts.marks) - 0.05
+    faults = [fault for mark in found for fault in mark.faults(least, depth)]
+    measured = {
+        "marks": len(found),
+        "stroke_mm": min(mark.stroke_mm for mark in found),
+        "depth_mm": min(mark.depth_mm for mark in found),
+        "faults": faults,
+    }
+    return [Check("marks are readable", not faults, measured, f"strokes of {least:.2g} mm, {depth:.2g} mm deep")]
 
 
 def _apart(bodies: dict[str, Manifold]) -> list[Check]:

@@ -77,7 +77,7 @@ class Mould:
             ("plastic", f"{volumes['plastic']:.0f} ml"),
             ("faces up", self.report["letters"]["+z"]),
             ("undercut", f"{pose['undercut_ml']:.1f} ml; loose {volumes['loose']:.1f} ml ({loose:.0f} %)"),
-            ("slot length", f"{self.report['slots']['length_mm']:.0f} mm (the blade must be shorter)"),
+            ("slot length", f"{self.report['slots']['length_mm']:.0f} mm (a longer knife goes in point first)"),
             ("fit", f"Dice {dice:.3f} against the segmentation"),
             ("checks", f"{sum(passed)} of {len(passed)} passed"),
         ]

@@ -79,8 +79,8 @@ class Pins:
 def without_chips(solid: Manifold) -> tuple[Manifold, Manifold]:
     """Part a body from small pieces that slots and cavity have cut loose.
 
-    What stands on the plate cannot come loose; of a body without a plate, an island between two lobes of the cavity can.
-    Only pieces below 5 % are chips: anything larger stays, and the check for one body will refuse it.
+    What stands on the plate cannot come loose; of a body without one, an island between two lobes of the cavity can.
+    Only pieces below 5 % are chips: anything larger stays, and the check for one body refuses it.
     """
     from manifold3d import Manifold, OpType
 

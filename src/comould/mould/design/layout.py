@@ -59,6 +59,23 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Land:
+    """A level part of the mould's top, on one side of the specimen: the guide for one slot or several.
+
+    Parameters
+    ----------
+    low_x, high_x
+        Its extent, mould frame, mm.
+    top_z
+        Its height: what the highest of its slots needs.
+    """
+
+    low_x: float
+    high_x: float
+    top_z: float
+
+
+@dataclass(frozen=True)
 class Labels:
     """How the slice numbers fit on the frame.
 
@@ -104,6 +121,8 @@ class Layout:
         In order along x.
     strips
         Frame beyond the slots' ends at the front (low y) and at the back.
+    lands
+        Level parts of the top, along x: at the front and at the back.
     core, rim
         Outline of the walls, and of the wider top that carries the numbers.
     labels
@@ -118,6 +137,7 @@ class Layout:
     tissue_high: FloatArray
     slots: tuple[Slot, ...]
     strips: tuple[float, float]
+    lands: tuple[tuple[Land, ...], tuple[Land, ...]]
     core: Outline
     rim: Outline
     labels: Labels
@@ -133,10 +153,14 @@ class Layout:
         """Bottom of the deepest slot."""
         return min(slot.floor_z for slot in self.slots)
 
-    def top_at(self, x_low: float, x_high: float) -> float:
-        """Lowest guide height over a part of x."""
-        tops = [slot.top_z for slot in self.slots if slot.cell[0] < x_high and slot.cell[1] > x_low]
-        return min(tops) if tops else float(self.high[2])
+    @property
+    def middle_y(self) -> float:
+        """Where front meets back."""
+        return 0.5 * float(self.tissue_low[1] + self.tissue_high[1])
+
+    def top_at(self, x_low: float, x_high: float, *, back: bool) -> float:
+        """Lowest land of a side over a part of x."""
+        return min(land.top_z for land in self.lands[back] if land.low_x <= x_high and land.high_x >= x_low)
 
 
 def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, bare_frame: bool = False) -> Layout:
@@ -175,7 +199,17 @@ def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, 
     moved = tuple(slot.moved(shift, (float(rim.low[0]), float(rim.high[0]))) for slot in slots)
     core, rim = core.moved(shift[:2]), rim.moved(shift[:2])
     return Layout(
-        block_low + shift, block_high + shift, low + shift, high + shift, moved, strips, core, rim, labels, shift
+        block_low + shift,
+        block_high + shift,
+        low + shift,
+        high + shift,
+        moved,
+        strips,
+        _lands(moved, labels, bare_frame),
+        core,
+        rim,
+        labels,
+        shift,
     )
 
 
@@ -184,13 +218,41 @@ def _letter_strip(core: Outline, size: Parameters) -> FloatArray:
     letter = top_letter_mm(size)
     x = core.high[0] - size.wall_mm + letter + 2 * TEXT_MARGIN_MM
     middle = 0.5 * sum(core.flats["+x"])
-    return np.array([(x, middle - letter), (x, middle + letter)])
+    # Oblique moulds have up to three letters.
+    half = 1.5 * letter + TEXT_MARGIN_MM
+    return np.array([(x, middle - half), (x, middle + half)])
 
 
-def flat_top(layout: Layout) -> Layout:
-    """Give every guide the height of the highest."""
-    top = float(layout.high[2])
-    return replace(layout, slots=tuple(replace(slot, top_z=top) for slot in layout.slots))
+def raised(layout: Layout, least_z: float) -> Layout:
+    """Give every guide at least a height."""
+    slots = tuple(replace(slot, top_z=max(slot.top_z, least_z)) for slot in layout.slots)
+    front, back = (tuple(replace(land, top_z=max(land.top_z, least_z)) for land in side) for side in layout.lands)
+    high = np.array([layout.high[0], layout.high[1], max(slot.top_z for slot in slots)])
+    return replace(layout, slots=slots, lands=(front, back), high=high)
+
+
+def _lands(slots: Sequence[Slot], labels: Labels, bare_frame: bool) -> tuple[tuple[Land, ...], tuple[Land, ...]]:
+    """Make the top level round every number, on the side where it stands."""
+    if bare_frame:
+        lands = tuple(Land(*slot.cell, slot.top_z) for slot in slots)
+        return lands, lands
+    sides = []
+    for at_back in (False, True):
+        numbered = [
+            n for n in range(0, len(slots), labels.every) if labels.at_back(n) is at_back or not labels.both_sides
+        ] or [0]
+        edges = [0.5 * (slots[a].x + slots[b].x) for a, b in pairwise(numbered)]
+        edges = [slots[0].cell[0], *edges, slots[-1].cell[1]]
+        sides.append(
+            tuple(
+                Land(low, high, max(slot.top_z for slot in slots if slot.cell[0] < high and slot.cell[1] > low))
+                for low, high in pairwise(edges)
+            )
+        )
+    # The letter beyond the last slot stands on both sides.
+    end = max(side[-1].top_z for side in sides)
+    ends = [(*side[:-1], replace(side[-1], top_z=end)) for side in sides]
+    return ends[0], ends[1]
 
 
 def _slots(vertices: FloatArray, slots_x: FloatArray, size: Parameters) -> list[Slot]:

@@ -49,15 +49,28 @@ def _rim(layout: Layout) -> list[Manifold]:
     # No face of it coincides with one of the walls: that asks for slivers.
     root, edge = layout.core.shrunk(0.5), layout.rim.shrunk(0.02)
     made = []
-    for slot in layout.slots:
-        part = (slot.cell[0] - _OVERLAP_MM, slot.cell[1] + _OVERLAP_MM)
-        above, below = edge.within(*part), root.within(*part)
-        if len(below) < 3:
-            below = above
-        rows = [(above, slot.top_z + _OVERLAP_MM), (above, slot.top_z - RIM_MM), (below, max(slot.top_z - RIM_MM - out - 0.5, 0.0))]
-        points = [np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows]
-        made.append(Manifold.hull_points(np.concatenate(points)))
+    for lands, sides in zip(layout.lands, _halves(layout), strict=True):
+        for land in lands:
+            part = ((land.low_x - _OVERLAP_MM, land.high_x + _OVERLAP_MM), sides)
+            above, below = edge.within(*part), root.within(*part)
+            if len(below) < 3:
+                below = above
+            rows = [
+                (above, land.top_z + _OVERLAP_MM),
+                (above, land.top_z - RIM_MM),
+                (below, max(land.top_z - RIM_MM - out - 0.5, 0.0)),
+            ]
+            points = [np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows if len(xy)]
+            if points:
+                made.append(Manifold.hull_points(np.concatenate(points)))
     return made
+
+
+def _halves(layout: Layout) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Front and back of the mould in y, a little into each other."""
+    middle = layout.middle_y
+    far = 20.0 + float(np.abs([layout.low[1], layout.high[1]]).max())
+    return (-far, middle + _OVERLAP_MM), (middle, far)
 
 
 def foot(layout: Layout, size: Parameters) -> CrossSection:
@@ -79,7 +92,8 @@ def foot(layout: Layout, size: Parameters) -> CrossSection:
         rows = [(a - 2 * w, near), (b + 2 * w, near), (b, far), (a, far)]
         plates.append(CrossSection.hull_points(np.array(rows)))
     near = layout.core.towards((-1.0, 1.0)) + (-size.flange_mm, size.flange_mm)
-    plates.append(CrossSection.square((2 * size.key_mm, 2 * size.key_mm)).translate(near - (0.0, 2 * size.key_mm)))
+    side = 2 * size.key_mm
+    plates.append(CrossSection.square((side, side)).translate((near[0], near[1] - side)))
     return CrossSection.batch_boolean(plates, OpType.Add)
 
 
@@ -90,17 +104,19 @@ def tab_depths(layout: Layout, size: Parameters) -> tuple[float, float]:
     return size.flange_mm + trimmed * float(front), size.flange_mm + trimmed * float(back)
 
 
-def under_guides(layout: Layout, lower: float = 0.0) -> Manifold:
-    """Make everything below the guides' tops (less ``lower``), whatever the outline."""
-    from manifold3d import CrossSection
+def under_guides(layout: Layout) -> Manifold:
+    """Make everything below the guides' tops, whatever the outline."""
+    from manifold3d import CrossSection, Manifold, OpType
 
-    far = 10.0 + float(np.abs([layout.low[1], layout.high[1]]).max())
-    points = []
-    for n, slot in enumerate(layout.slots):
-        left = slot.cell[0] - (10.0 if n == 0 else 0.0)
-        right = slot.cell[1] + (10.0 if n == len(layout.slots) - 1 else 0.0)
-        points += [(left, slot.top_z - lower), (right, slot.top_z - lower)]
-    points = [*points, (points[-1][0], 0.0), (points[0][0], 0.0)]
-    # Drawn in x, z; extruded along z, which becomes −y.
-    profile = CrossSection([np.array(points[::-1])]).extrude(2 * far)
-    return profile.rotate((90.0, 0.0, 0.0)).translate((0.0, far, 0.0))
+    halves = []
+    for lands, (low_y, high_y) in zip(layout.lands, _halves(layout), strict=True):
+        points = []
+        for n, land in enumerate(lands):
+            left = land.low_x - (10.0 if n == 0 else 0.0)
+            right = land.high_x + (10.0 if n == len(lands) - 1 else 0.0)
+            points += [(left, land.top_z), (right, land.top_z)]
+        corners = [(points[0][0], 0.0), (points[-1][0], 0.0), *points[::-1]]
+        # Drawn in x, z; extruded along z, which becomes −y.
+        profile = CrossSection([np.array(corners)]).extrude(high_y - low_y)
+        halves.append(profile.rotate((90.0, 0.0, 0.0)).translate((0.0, high_y, 0.0)))
+    return Manifold.batch_boolean(halves, OpType.Add)

@@ -61,11 +61,11 @@ class Outline:
         """Make it smaller all round."""
         return Outline(np.asarray(self.section(-by_mm).to_polygons()[0], dtype=np.float64), self.flats)
 
-    def within(self, low_x: float, high_x: float) -> FloatArray:
-        """Corners ``(k, 2)`` of the part between two x."""
+    def within(self, x: tuple[float, float], y: tuple[float, float]) -> FloatArray:
+        """Corners ``(k, 2)`` of the part inside a rectangle."""
         points = self.points
-        for sign, limit in ((1.0, low_x), (-1.0, -high_x)):
-            side = sign * points[:, 0] - limit
+        for axis, sign, limit in ((0, 1.0, x[0]), (0, -1.0, -x[1]), (1, 1.0, y[0]), (1, -1.0, -y[1])):
+            side = sign * points[:, axis] - limit
             kept = []
             for n in range(len(points)):
                 m = (n + 1) % len(points)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comould.mould.design import cuts, outer, text
 from comould.mould.design.joints import PIN_HEIGHT_MM, Pins, without_chips
-from comould.mould.design.layout import Layout, plan_layout
+from comould.mould.design.layout import plan_layout, raised
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
 from comould.mould.form import shifted, solid_of
@@ -21,7 +21,7 @@ def make(order: Order) -> Parts:
     size = SlabAndGuide.model_validate(order.size.model_dump())
     layout = plan_layout(order.form.specimen[0], order.slots_x, size)
     split = float(layout.tissue_low[2] + size.split_share * (layout.tissue_high[2] - layout.tissue_low[2]))
-    layout = _tall_enough(layout, split)
+    layout = raised(layout, split + LEAST_GUIDE_MM)
     pins = Pins.beside(layout, size.pin_mm, size.pin_clearance_mm)
     top = min(split + LEAST_GUIDE_MM, float(layout.high[2]))
     whole = outer.block(layout, size) + pins.lugs(0.0, top)
@@ -38,15 +38,6 @@ def make(order: Order) -> Parts:
         layout,
         whole,
         taken.solid + engraved + chips,
-        tuple(marks),
+        tuple(replace(mark, body="guide" if mark.at[2] > split else "base") for mark in marks),
         slit=taken.slit,
     )
-
-
-def _tall_enough(layout: Layout, split: float) -> Layout:
-    """Raise the guides that would end below the split."""
-    least = split + LEAST_GUIDE_MM
-    slots = tuple(replace(slot, top_z=max(slot.top_z, least)) for slot in layout.slots)
-    high = layout.high.copy()
-    high[2] = max(slot.top_z for slot in slots)
-    return replace(layout, slots=slots, high=high)

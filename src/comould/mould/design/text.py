@@ -36,6 +36,8 @@ class Mark:
         Unit vectors of the reader who faces it; right × up points out of the material.
     height_mm, stroke_mm, depth_mm
         Size.
+    body
+        The body it is engraved in.
     """
 
     text: str
@@ -46,6 +48,7 @@ class Mark:
     height_mm: float
     stroke_mm: float
     depth_mm: float
+    body: str = "mould"
 
     def solid(self) -> Manifold:
         """Make the solid to take away."""
@@ -64,6 +67,7 @@ class Mark:
         return {
             "text": self.text,
             "kind": self.kind,
+            "body": self.body,
             "at_mm": self.at.tolist(),
             "right": self.right.tolist(),
             "up": self.up.tolist(),
@@ -97,7 +101,13 @@ def frame_marks(
         Letters on the walls stay below this height: where another body begins.
     """
     front, back = layout.strips
-    rows = [((slot.y[0] - 0.5 * front, slot.y[1] + 0.5 * back), slot.top_z) for slot in layout.slots]
+    rows = [
+        (
+            (slot.y[0] - 0.5 * front, slot.y[1] + 0.5 * back),
+            layout.top_at(slot.x, slot.x, back=layout.labels.at_back(n)),
+        )
+        for n, slot in enumerate(layout.slots)
+    ]
     return [*numbers(layout, size, rows), *_directions(layout, size, letters, side_top), *_foot(layout, size, name)]
 
 
@@ -132,7 +142,7 @@ def _directions(layout: Layout, size: Parameters, letters: Mapping[str, str], si
             # The strip beyond the last slot, at the upper right of the reader who stands at the front.
             height = top_letter_mm(size)
             at[0] = layout.rim.high[0] - 0.5 * (height + 2 * TEXT_MARGIN_MM)
-            at[1], at[2] = np.mean(layout.core.flats["+x"]), layout.slots[-1].top_z
+            at[1], at[2] = np.mean(layout.core.flats["+x"]), layout.lands[0][-1].top_z
             right, up = Y, -X
         else:
             sign = 1.0 if wall[0] == "+" else -1.0
@@ -140,7 +150,8 @@ def _directions(layout: Layout, size: Parameters, letters: Mapping[str, str], si
             ends = np.array(layout.core.flats[wall])
             at[axis] = (layout.core.high if sign > 0 else layout.core.low)[axis]
             at[1 - axis] = ends.mean()
-            top = layout.top_at(*ends) if axis == 1 else layout.slots[-1 if sign > 0 else 0].top_z
+            x = (ends[0], ends[1]) if axis == 1 else (at[0], at[0])
+            top = min(layout.top_at(*x, back=back) for back in (False, True))
             top = min(top - rim_depth(layout), side_top)
             at[2] = 0.5 * (top + plate)
             room = min(top - plate - 2 * TEXT_MARGIN_MM, 1.2 * (np.ptp(ends) - 2 * TEXT_MARGIN_MM) / len(text))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comould.mould.design import cuts, outer, text
 from comould.mould.design.joints import Pins, clamp_tabs, without_chips
-from comould.mould.design.layout import flat_top, plan_layout
+from comould.mould.design.layout import plan_layout, raised
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
 from comould.mould.form import shifted, solid_of
@@ -15,7 +17,8 @@ def make(order: Order) -> Parts:
     """Make a lower and an upper half, keyed by pins; the knife cuts through the upper into the lower."""
     size = TwoPart.model_validate(order.size.model_dump())
     # Flat, so that the upper half is printed on its top.
-    layout = flat_top(plan_layout(order.form.specimen[0], order.slots_x, size))
+    layout = plan_layout(order.form.specimen[0], order.slots_x, size)
+    layout = raised(layout, float(layout.high[2]))
     parting = order.form.parting_z()
     lower_cavity, upper_cavity = (shifted(part, layout.shift) for part in order.form.opened_at(parting))
     z = parting + float(layout.shift[2])
@@ -39,7 +42,7 @@ def make(order: Order) -> Parts:
         layout,
         whole,
         taken.solid + engraved + chips,
-        tuple(marks),
+        tuple(replace(mark, body="upper" if mark.at[2] > z else "lower") for mark in marks),
         parting_z=z,
         slit=taken.slit,
         upside_down=frozenset({"upper"}),
