@@ -24,7 +24,7 @@ from comould.space import FloatArray, SlicePlan
 
 FIT = "free space matches segmentation + clearance"
 MIN_DICE = 0.97
-MIN_MASK_FREE = 0.995
+MIN_MASK_FREE = 0.99
 SLOT_TOLERANCE_MM = 0.02
 LIFT_TOLERANCE_MM = 0.05
 MIRROR_TOLERANCE = 0.01
