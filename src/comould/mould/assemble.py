@@ -20,9 +20,9 @@ from comould.mould.lesion import Lesion, check_fits_image, find_lesion
 from comould.mould.parameters import Parameters
 from comould.mould.planes import plan_for, resolve_view
 from comould.mould.pose import Pose, choose_pose
-from comould.mould.printability import measure
 from comould.mould.result import Mould, as_mesh
 from comould.mould.structures import Structure, fitted
+from comould.mould.surface import enclosed_mm3
 from comould.mould.template import Template, load_template
 from comould.space import FloatArray, Frame, SlicePlan, Transform, anatomical_letter
 
@@ -182,7 +182,7 @@ def _label(direction: FloatArray) -> str:
 def _report(parts: Parts, form: Form, lesion: Lesion, pose: Pose, size: Parameters) -> dict[str, Any]:
     layout = parts.layout
     vertices, faces = form.specimen
-    specimen = measure(vertices, faces).volume_ml
+    specimen = enclosed_mm3(vertices, faces) / 1000.0
     top = float(vertices[:, 2].max())
     loose = max(form.field.swept_up().volume_ml(0.0, top) - specimen, 0.0)
     boxes = {name: np.array(body.bounding_box()).reshape(2, 3) for name, body in parts.bodies.items()}

@@ -15,7 +15,7 @@ from comould.mould.form import Surface
 from comould.mould.lesion import Lesion
 from comould.mould.marks import measure_engravings
 from comould.mould.parameters import Parameters
-from comould.mould.printability import measure
+from comould.mould.printability import PrintReport, measure
 from comould.mould.result import as_mesh
 from comould.mould.structures import Fitted
 from comould.mould.verify import Check
@@ -66,7 +66,8 @@ def inspect(
         If one is not met.
     """
     solids = parts.bodies | {inlay.name: inlay.solid for inlay in inlays if inlay.solid is not None}
-    surfaces = {name: printable(solid) for name, solid in solids.items()}
+    made = {name: printable(solid) for name, solid in solids.items()}
+    surfaces = {name: surface for name, (surface, _) in made.items()}
     triangles = {name: vertices[faces] for name, (vertices, faces) in surfaces.items()}
     together = np.concatenate(list(triangles.values()))
     above = [name for name in parts.upside_down if name in triangles]
@@ -78,7 +79,7 @@ def inspect(
     fit, *others = verify.fit_checks(together, lesion, mould_from_patient, meant, parts.layout, plan, size)
     cut, *placed = virtual_cut.checks(specimen, mould_from_patient, lesion, plan)
     checks = [
-        *(_sound(name, surface, name in parts.bodies) for name, surface in surfaces.items()),
+        *(_sound(name, report, name in parts.bodies) for name, (_, report) in made.items()),
         Check("no mirror: determinant", abs(det - 1.0) < 1e-6, det, "+1"),
         *_apart(parts.bodies),
         *verify.slot_checks(together, parts.layout, size),
@@ -102,8 +103,7 @@ def _by_either(fit: Check, cut: Check) -> Check:
     return Check(fit.name, True, fit.measured, f"{fit.required}; or: {cut.required}")
 
 
-def _sound(name: str, surface: Surface, one_body: bool) -> Check:
-    report = measure(*surface)
+def _sound(name: str, report: PrintReport, one_body: bool) -> Check:
     found: dict[str, Any] = {"bodies": report.bodies, "hollows": report.voids, "problems": list(report.problems)}
     sound = report.printable and not report.voids and not report.touching_vertices
     sound &= report.bodies == 1 or not one_body
@@ -156,20 +156,22 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def printable(solid: Manifold) -> Surface:
-    """Vertices and faces at single precision; slivers that would fall together there are collapsed first."""
+def printable(solid: Manifold) -> tuple[Surface, PrintReport]:
+    """Vertices and faces at single precision, slivers that would fall together there collapsed, and their measures."""
     from comould.io.mesh import has_three_corners, weld
 
-    surface: Surface = (np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
-    for tolerance in (2e-4, 1e-3, 5e-3):
+    pieces = len(solid.decompose())
+    tolerances = (2e-4, 1e-3, 5e-3)
+    for tolerance in tolerances:
         vertices, faces = surface_of(solid.simplify(tolerance))
         # What is left without area has lost an edge: its neighbours close over it.
         vertices, faces = weld(vertices.astype(np.float32), faces)
-        surface = (vertices.astype(np.float64), faces[has_three_corners(faces)])
+        surface: Surface = (vertices.astype(np.float64), faces[has_three_corners(faces)])
         report = measure(*surface)
-        if report.watertight and not report.touching_vertices and report.bodies == len(solid.decompose()):
+        good = report.watertight and not report.touching_vertices and report.bodies == pieces
+        if good or tolerance == tolerances[-1]:
             break
-    return surface
+    return surface, report
 
 
 def surface_of(solid: Manifold) -> Surface:

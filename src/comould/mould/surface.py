@@ -69,7 +69,7 @@ class DistanceField:
             )
         points = (vertices[:, ::-1].astype(np.float64) - 1.0) * self.step_mm + self.origin_mm
         faces = faces.astype(np.int64)
-        if _flux(points - self.origin_mm, faces) < 0:
+        if enclosed_mm3(points - self.origin_mm, faces) < 0:
             faces = faces[:, ::-1]
         return points, np.ascontiguousarray(faces)
 
@@ -159,7 +159,7 @@ def _crossed(values: Field, level: float) -> BoolArray:
     return crossed
 
 
-def _flux(points: FloatArray, faces: npt.NDArray[np.int64]) -> float:
+def enclosed_mm3(points: FloatArray, faces: npt.NDArray[np.int64]) -> float:
     """Volume a closed surface encloses, from its projection along x; negative when it is inside out."""
     corner_x, corner_y, corner_z = ([points[:, axis][faces[:, n]] for n in range(3)] for axis in range(3))
     y1, y2 = corner_y[1] - corner_y[0], corner_y[2] - corner_y[0]

@@ -23,7 +23,7 @@ SPEEDS_MM_S = (25.0, 45.0, 80.0, 80.0)
 TIME_FACTORS = (2.892, 0.007, 1.987, 1.059)
 """Per kind of strand, fitted (non-negative least squares of relative errors) to PrusaSlicer 2.5.0 on seven moulds, a
 block, a cup and a plate, each with 0.2 mm layers, 3 perimeters, 15 % and with 0.3 mm, 2 perimeters, 30 %. The outer
-strands carry the inner ones' time: where there is one, there are others. On seven other moulds of three designs the time
+strands carry the inner ones' time: where there is one, there are others. On seven other moulds of three designs time
 was off by 2.7 % on average, 5.9 % at worst; on boxes up to 7 %, a ball 11 %, with a 0.6 mm nozzle, 0.15 mm layers or
 100 % infill up to 14 %."""
 
