@@ -294,10 +294,10 @@ class _Voxels:
 
     @classmethod
     def around(cls, lesion: Lesion, mould_from_patient: FloatArray, layout: Layout) -> _Voxels:
-        """Take in the mask, and the way up from any of its voxels to the mould's top."""
+        """Take in the mask, its clearance, and what lies above it up to the mould's top."""
         spacing = np.array(lesion.grid.spacing_mm)
         up = mould_from_patient[2, :3] @ lesion.grid.axes
-        room = layout.high[2] - layout.tissue_low[2]
+        room = layout.high[2] - layout.tissue_high[2]
         margin = np.ceil(3.0 / spacing + np.abs(up) * room / spacing).astype(int) + 1
         mask, matrix = lesion.crop((int(margin[0]), int(margin[1]), int(margin[2])))
         to_mould = mould_from_patient @ matrix
@@ -496,8 +496,8 @@ def _area(solid: BoolArray, where: BoolArray, spacing: FloatArray) -> float:
     """Area (mm²) of a solid's boundary within a region: the integral of its blurred edge's slope, true at any angle."""
     soft = ndi.gaussian_filter(solid.astype(np.float32), _BLUR_VOXELS)
     steepness = np.zeros(solid.shape, dtype=np.float32)
-    for part, h in zip(np.gradient(soft), spacing[::-1], strict=True):
-        steepness += (part / np.float32(h)) ** 2
+    for axis, h in enumerate(spacing[::-1]):
+        steepness += (np.gradient(soft, axis=axis) / np.float32(h)) ** 2
     return float(np.sqrt(steepness)[where].sum(dtype=np.float64) * np.prod(spacing))
 
 
