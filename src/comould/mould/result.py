@@ -20,6 +20,8 @@ from comould.space import Frame, SlicePlan, Transform
 if TYPE_CHECKING:
     import trimesh
 
+    from comould.mould.printing.inspect import Printing
+
 PLATE_GAP_MM = 8.0
 """Room between bodies laid on one print bed."""
 
@@ -107,6 +109,7 @@ class Mould:
             "parameters": parameters,
             "parameter_sources": self.template.sources,
             **self.report,
+            "printing": {name: found.to_dict() for name, found in self.printing().items()},
             "provenance": provenance(inputs=inputs, parameters=parameters, libraries=LIBRARIES),
             "intended_use": "Research use only; not a medical device.",
         }
@@ -118,6 +121,18 @@ class Mould:
         mesh, matrix = (self.bodies | self.inlays)[name], np.array(self.report["bodies"][body]["print_from_mould"])
         vertices = np.asarray(mesh.vertices) @ matrix[:3, :3].T + matrix[:3, 3]
         return as_mesh((vertices.astype(np.float32).astype(np.float64), np.asarray(mesh.faces)))
+
+    def printing(self) -> dict[str, Printing]:
+        """Measure every body as it stands on the bed: walls, overhang, fluid it holds, bed, plastic and time."""
+        from comould.mould.printing.inspect import inspect
+        from comould.mould.printing.limits import limits_of
+
+        size = self.template.parameters
+        limits = limits_of(size.printer or None, size.material or None)
+        meshes = {name: self.print_pose(name) for name in self.bodies}
+        return {
+            name: inspect(np.asarray(mesh.vertices), np.asarray(mesh.faces), limits) for name, mesh in meshes.items()
+        }
 
     def plate(self) -> dict[str, trimesh.Trimesh]:
         """Lay all bodies on one print bed beside each other, every inlay in its body."""
