@@ -63,9 +63,8 @@ def inside(triangles: FloatArray, shape: tuple[int, int, int]) -> npt.NDArray[np
     first = np.clip(np.ceil(z), 0, shape[2]).astype(np.intp)
     # Along the rays last: running sums go through memory in order.
     flat = (y * shape[0] + x) * (shape[2] + 1) + first
-    winding = np.zeros(shape[1] * shape[0] * (shape[2] + 1), dtype=np.int16)
-    np.add.at(winding, flat, -sense.astype(np.int16))
-    winding = winding.reshape(shape[1], shape[0], shape[2] + 1)
+    winding = np.zeros((shape[1], shape[0], shape[2] + 1), dtype=np.int16)
+    np.add.at(winding.reshape(-1), flat, -sense.astype(np.int16))
     np.cumsum(winding, axis=2, dtype=np.int16, out=winding)
     return np.ascontiguousarray((winding[:, :, :-1] != 0).transpose(2, 0, 1))
 
