@@ -64,10 +64,11 @@ class Form:
         layer = round((parting_z - self.near.origin_mm[2]) / self.near.step_mm)
         far = np.float32(1e3)
         below, above = self.near.values.copy(), self.near.values.copy()
-        below[layer + 1 :] = far
-        above[:layer] = far
         below = np.minimum.accumulate(below, axis=0)
         above = np.minimum.accumulate(above[::-1], axis=0)[::-1]
+        # A little past the plane: a surface that ends on it would only graze the bodies parted there.
+        below[layer + 1 : layer + 3], below[layer + 3 :] = below[layer], far
+        above[max(layer - 2, 0) : layer], above[: max(layer - 2, 0)] = above[layer], far
         fields = (DistanceField(part, self.near.origin_mm, self.near.step_mm) for part in (below, above))
         lower, upper = (field.mesh(self.clearance_mm) for field in fields)
         return lower, upper

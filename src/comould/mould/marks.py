@@ -109,6 +109,11 @@ def text_width(text: str, height_mm: float, stroke_mm: float) -> float:
     return len(text) * WIDTH * unit + (len(text) - 1) * (unit + stroke_mm) + stroke_mm
 
 
+def underline_mm(text: str, stroke_mm: float) -> float:
+    """Tell how far a line of text reaches down below its letters: not at all, unless it is underlined."""
+    return 1.75 * stroke_mm if upside_down(text) not in {None, text} else 0.0
+
+
 def strokes(text: str, height_mm: float, stroke_mm: float) -> list[FloatArray]:
     """Lay out a line of text as polylines ``(n, 2)`` in mm, centred on the origin.
 
@@ -131,7 +136,7 @@ def strokes(text: str, height_mm: float, stroke_mm: float) -> list[FloatArray]:
         for stroke in GLYPHS[sign]
     ]
     if upside_down(text) not in {None, text}:
-        below = -0.5 * height_mm - 1.25 * stroke_mm
+        below = 0.5 * stroke_mm - 0.5 * height_mm - underline_mm(text, stroke_mm)
         lines.append(np.array([[left, below], [-left, below]]))
     return lines
 

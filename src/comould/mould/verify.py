@@ -65,7 +65,7 @@ def slot_checks(triangles: FloatArray, layout: Layout, size: Parameters) -> list
     widths, off, tops, plates = [], [], [], []
     rays = _cast.Rays(triangles)
     for slot in layout.slots:
-        inset = 0.25 * size.slot_overhang_mm
+        inset = min(0.25 * size.slot_overhang_mm, 1.0)
         for y in (slot.y[0] + inset, slot.y[1] - inset):
             for share in (0.15, 0.9):
                 crossed = rays.along(np.array([0.0, y, slot.floor_z + share * (slot.top_z - slot.floor_z)]), 0)
@@ -75,7 +75,7 @@ def slot_checks(triangles: FloatArray, layout: Layout, size: Parameters) -> list
                 off.append(float(abs(0.5 * (right.min() + left.max()) - slot.x)) if np.isfinite(width) else np.inf)
             crossed = rays.along(np.array([slot.x, y, 0.0]), 2)
             tops.append(float(abs(crossed.max() - slot.floor_z)) if crossed.size else np.inf)
-            plates.append(float(crossed[-1] - crossed[-2]) if crossed.size > 1 else 0.0)
+            plates.append(_solid_below(crossed))
     worst, floor = max(widths), max(tops)
     below = min(slot.tissue_z - slot.floor_z for slot in layout.slots)
     return [
@@ -90,6 +90,17 @@ def slot_checks(triangles: FloatArray, layout: Layout, size: Parameters) -> list
         ),
         Check("slot depth below the specimen", below >= 0.5 - 1e-3, below, "at least 0.5 mm"),
     ]
+
+
+def _solid_below(crossed: FloatArray) -> float:
+    """Thickness of the topmost solid along a ray; bodies that lie on each other count as one."""
+    solids = crossed[: crossed.size // 2 * 2].reshape(-1, 2)
+    thick = 0.0
+    for n in range(len(solids) - 1, -1, -1):
+        thick += float(solids[n, 1] - solids[n, 0])
+        if n == 0 or solids[n, 0] - solids[n - 1, 1] > SLOT_TOLERANCE_MM:
+            break
+    return thick
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +161,7 @@ def clearance_check(sides: Sides, meant: Meant, layout: Layout, size: Parameters
         wanted = np.isfinite(expected)
         near = ndi.binary_dilation(np.isfinite(lowest), iterations=int(reach / pitch_mm))
         outside = near & ~ndi.binary_dilation(wanted, iterations=2) & ~free
-        top = np.array([slot.top_z for slot in layout.slots]).min() if not side else -(meant.parting_z or 0.0)
+        top = layout.lowest_top if meant.parting_z is None else meant.parting_z * float(flip[2])
         wrong += int((outside & (found < top - size.engrave_mm - 0.1)).sum())
         total += int(np.isfinite(expected).sum())
     far = float(np.percentile(np.concatenate(apart), 95)) if total else np.inf

@@ -22,6 +22,9 @@ TEXT_MARGIN_MM = 1.2
 _NEAR_MM = 1.0
 """Tissue this close to a slot decides its ends and its floor."""
 
+_LEAD_MM = 2.0
+"""Least length of wall beside a slot's end that guides the knife."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -41,6 +44,8 @@ class Slot:
         Part of x whose guide has that height: half-way to the neighbouring slots, or to the mould's end.
     tissue_z
         Lowest tissue at the knife.
+    free_y
+        Beyond these its number stands clear of tissue and of neighbouring slots.
     """
 
     x: float
@@ -49,13 +54,14 @@ class Slot:
     top_z: float
     cell: tuple[float, float]
     tissue_z: float
+    free_y: tuple[float, float]
 
     def moved(self, shift: FloatArray, ends: tuple[float, float]) -> Slot:
         """Move it by ``(3,)``; a cell without end ends at the mould's."""
         x, y, z = (float(by) for by in shift)
         cell = (max(self.cell[0], ends[0]) + x, min(self.cell[1], ends[1]) + x)
-        ends = (self.y[0] + y, self.y[1] + y)
-        return Slot(self.x + x, ends, self.floor_z + z, self.top_z + z, cell, self.tissue_z + z)
+        ends, free = ((low + y, high + y) for low, high in (self.y, self.free_y))
+        return Slot(self.x + x, ends, self.floor_z + z, self.top_z + z, cell, self.tissue_z + z, free)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,11 @@ class Layout:
         return min(slot.floor_z for slot in self.slots)
 
     @property
+    def lowest_top(self) -> float:
+        """Height of the lowest guide."""
+        return min(slot.top_z for slot in self.slots)
+
+    @property
     def middle_y(self) -> float:
         """Where front meets back."""
         return 0.5 * float(self.tissue_low[1] + self.tissue_high[1])
@@ -163,7 +174,9 @@ class Layout:
         return min(land.top_z for land in self.lands[back] if land.low_x <= x_high and land.high_x >= x_low)
 
 
-def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, bare_frame: bool = False) -> Layout:
+def plan_layout(
+    vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, up_letters: int = 1, bare_frame: bool = False
+) -> Layout:
     """Work out a mould's dimensions.
 
     Parameters
@@ -174,6 +187,8 @@ def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, 
         Positions of the cutting planes along x, same axes.
     size
         The template's parameters.
+    up_letters
+        How many letters name the direction that faces up.
     bare_frame
         The frame is only as wide as the wall: numbers and letters stand elsewhere.
 
@@ -186,12 +201,12 @@ def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, 
     labels = fit_labels(slots_x, size)
     front = size.wall_mm if bare_frame else max(size.wall_mm, labels.depth_mm)
     strips = (front, front if labels.both_sides else size.wall_mm)
-    slots = _slots(vertices, slots_x, size)
+    slots = _with_free_ends(_slots(vertices, slots_x, size), vertices, labels, size)
     core = outline.around(_walls(vertices, slots, size), size)
     rim = core
     if not bare_frame:
         written = _texts(slots, strips, labels.width_mm + 2 * TEXT_MARGIN_MM)
-        rim = outline.around(np.vstack([core.points, written, _letter_strip(core, size)]), size)
+        rim = outline.around(np.vstack([core.points, written, _letter_strip(core, size, up_letters)]), size)
     floor = min(slot.floor_z for slot in slots)
     block_low = np.array([*rim.low, floor - size.base_mm])
     block_high = np.array([*rim.high, max(slot.top_z for slot in slots)])
@@ -213,13 +228,13 @@ def plan_layout(vertices: FloatArray, slots_x: FloatArray, size: Parameters, *, 
     )
 
 
-def _letter_strip(core: Outline, size: Parameters) -> FloatArray:
+def _letter_strip(core: Outline, size: Parameters, letters: int) -> FloatArray:
     """Corners ``(2, 2)`` of the strip beyond the last slot that carries the letter for what faces up."""
     letter = top_letter_mm(size)
     x = core.high[0] - size.wall_mm + letter + 2 * TEXT_MARGIN_MM
     middle = 0.5 * sum(core.flats["+x"])
-    # Oblique moulds have up to three letters.
-    half = 1.5 * letter + TEXT_MARGIN_MM
+    # Room to stand beside the orientation slit, wherever that runs.
+    half = marks.text_width("0" * letters, letter, size.stroke_mm) + 0.5 * size.slot_mm + 2 * TEXT_MARGIN_MM
     return np.array([(x, middle - half), (x, middle + half)])
 
 
@@ -229,6 +244,15 @@ def raised(layout: Layout, least_z: float) -> Layout:
     front, back = (tuple(replace(land, top_z=max(land.top_z, least_z)) for land in side) for side in layout.lands)
     high = np.array([layout.high[0], layout.high[1], max(slot.top_z for slot in slots)])
     return replace(layout, slots=slots, lands=(front, back), high=high)
+
+
+def deepened(layout: Layout, joint_z: float, least_mm: float) -> Layout:
+    """Cut slots that would end shortly above a joint of two bodies down to it: what is left there would break."""
+    slots = tuple(
+        replace(slot, floor_z=joint_z - 0.2) if joint_z - 0.2 < slot.floor_z < joint_z + least_mm else slot
+        for slot in layout.slots
+    )
+    return replace(layout, slots=slots)
 
 
 def _lands(slots: Sequence[Slot], labels: Labels, bare_frame: bool) -> tuple[tuple[Land, ...], tuple[Land, ...]]:
@@ -266,15 +290,37 @@ def _slots(vertices: FloatArray, slots_x: FloatArray, size: Parameters) -> list[
     for at, cell in zip(slots_x, pairwise(edges), strict=True):
         here = _between(x, rest, at - near, at + near)
         around = _between(x, rest, cell[0] - size.clearance_mm, cell[1] + size.clearance_mm)
-        y = (float(here[:, 0].min()) - size.slot_overhang_mm, float(here[:, 0].max()) + size.slot_overhang_mm)
+        # The knife is guided by solid wall at both ends, however generous the clearance.
+        beside = _between(x, rest, at - near - size.clearance_mm, at + near + size.clearance_mm)[:, 0]
+        lead = size.clearance_mm + _LEAD_MM
+        y = (
+            min(float(here[:, 0].min()) - size.slot_overhang_mm, float(beside.min()) - lead),
+            max(float(here[:, 0].max()) + size.slot_overhang_mm, float(beside.max()) + lead),
+        )
         lowest = float(here[:, 1].min())
         # The guide rises above the tissue it cuts; beside the knife it need not.
         top = max(here[:, 1].max() + size.guide_mm, around[:, 1].max() + min(1.0, size.guide_mm))
-        slots.append(Slot(float(at), y, lowest - below, float(top), cell, lowest))
+        slots.append(Slot(float(at), y, lowest - below, float(top), cell, lowest, y))
     if size.top == "flat":
         top = max(slot.top_z for slot in slots)
         slots = [replace(slot, top_z=top) for slot in slots]
     return slots
+
+
+def _with_free_ends(slots: Sequence[Slot], vertices: FloatArray, labels: Labels, size: Parameters) -> list[Slot]:
+    """Find where each number stands clear of the cavity and of neighbouring slots, which may be longer than its own."""
+    reach = 0.5 * labels.width_mm + TEXT_MARGIN_MM
+    order = np.argsort(vertices[:, 0], kind="stable")
+    x, y = vertices[order, 0], vertices[order, 1]
+    found = []
+    for slot in slots:
+        beside = [other.y for other in slots if abs(other.x - slot.x) < reach + 0.5 * size.slot_mm]
+        a, b = np.searchsorted(x, (slot.x - reach - size.clearance_mm, slot.x + reach + size.clearance_mm))
+        if b > a:
+            gap = size.clearance_mm + TEXT_MARGIN_MM
+            beside.append((float(y[a:b].min()) - gap, float(y[a:b].max()) + gap))
+        found.append(replace(slot, free_y=(min(low for low, _ in beside), max(high for _, high in beside))))
+    return found
 
 
 def _between(x: FloatArray, rest: FloatArray, low: float, high: float) -> FloatArray:
@@ -306,7 +352,7 @@ def _texts(slots: Sequence[Slot], strips: tuple[float, float], width: float) -> 
             (slot.x + side, y)
             for slot in slots
             for side in (-0.5 * width, 0.5 * width)
-            for y in (slot.y[0] - strips[0], slot.y[1] + strips[1])
+            for y in (slot.free_y[0] - strips[0], slot.free_y[1] + strips[1])
         ]
     )
 

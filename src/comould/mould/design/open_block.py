@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def make(order: Order) -> Parts:
     """Make the block minus cavity, slots and marks: one body."""
     size = order.size
-    layout = plan_layout(order.form.specimen[0], order.slots_x, size)
+    layout = plan_layout(order.form.specimen[0], order.slots_x, size, up_letters=len(order.letters["+z"]))
     whole = outer.block(layout, size)
     cavity = shifted(order.form.opened_up(), layout.shift)
-    marks = text.frame_marks(layout, size, order.letters, order.name)
     taken = removals(order, layout, cavity, layout.core.section())
+    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit)
     solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, text.engraved(marks)])
     return Parts({"mould": solid}, layout, whole, taken.solid + text.engraved(marks), tuple(marks), slit=taken.slit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def make(order: Order) -> Parts:
     size = order.size
     layout = plan_layout(order.form.specimen[0], order.slots_x, size, bare_frame=True)
     wall = _wall(order, layout)
-    plate = _Plate.under(layout, size)
+    plate = _Plate.under(layout, order)
     body = wall.extrude(float(layout.high[2])) ^ outer.under_guides(layout)
     whole = body + plate.outline(size).extrude(size.base_mm)
     cavity = shifted(order.form.opened_up(), layout.shift)
@@ -80,14 +81,20 @@ class _Plate:
     letter_mm: float
 
     @classmethod
-    def under(cls, layout: Layout, size: Parameters) -> _Plate:
+    def under(cls, layout: Layout, order: Order) -> _Plate:
         """Leave a row for numbers and one for letters at the front, one for letters elsewhere."""
+        size = order.size
+        height = _letter_height(size)
+        texts = (order.letters["+y"], _facing_up(order))
+        least_x = sum(marks.text_width(text, height, size.stroke_mm) for text in texts) + 2 * height
+        least_x += size.key_mm + size.chamfer_mm
         number = layout.labels.depth_mm
         letter = _letter_height(size) + 2 * TEXT_MARGIN_MM
         back = letter + (number if layout.labels.both_sides else 0.0)
         low = layout.low[:2] - (letter, number + letter)
         high = layout.high[:2] + np.array([letter, back])
-        return cls(low, high, number, letter)
+        wider = max(0.5 * (least_x - float(high[0] - low[0])), 0.0)
+        return cls(low - (wider, 0.0), high + np.array([wider, 0.0]), number, letter)
 
     def outline(self, size: Parameters) -> CrossSection:
         """Draw it from above."""
@@ -104,26 +111,42 @@ class _Plate:
     def marks(self, layout: Layout, order: Order) -> list[text.Mark]:
         """Place numbers before their slots, letters on all sides, arrow and name at the front."""
         size = order.size
-        z, middle, row = size.base_mm, 0.5 * (self.low + self.high), 0.5 * self.letter_mm
+        height, row = _letter_height(size), 0.5 * self.letter_mm
+        middle = 0.5 * (self.low + self.high)
         ys = (layout.low[1] - 0.5 * self.number_mm, layout.high[1] + 0.5 * self.number_mm)
-        made = text.numbers(layout, size, [(ys, z)] * len(layout.slots))
-        height = _letter_height(size)
-        name = marks.text_width(order.name, height, size.stroke_mm)
-        front = self.low[1] + row
-        places = [
-            (order.letters["-x"], "direction", self.low[0] + row, middle[1]),
-            (order.letters["+x"], "direction", self.high[0] - row, middle[1]),
-            (order.letters["-y"], "direction", middle[0], front),
-            (order.letters["+y"], "direction", middle[0], self.high[1] - row),
-            (">", "arrow", self.low[0] + size.chamfer_mm + row, front),
-        ]
-        if order.name and self.high[0] - name - 2 * row > middle[0] + row:
-            places.append((order.name, "id", self.high[0] - row - 0.5 * name, front))
-        x, y = np.eye(3)[:2]
-        for said, kind, px, py in places:
-            at = np.array([px, py, z])
-            made.append(text.Mark(said, kind, at, x, y, height, size.stroke_mm, size.engrave_mm))
+        made = text.numbers(layout, size, [(ys, size.base_mm)] * len(layout.slots))
+
+        def put(said: str, kind: str, x: float, y: float, right: FloatArray, up: FloatArray) -> None:
+            at = np.array([x, y, size.base_mm])
+            made.append(text.Mark(said, kind, at, right, up, height, size.stroke_mm, size.engrave_mm))
+
+        for wall, x in (("-x", self.low[0] + row), ("+x", self.high[0] - row)):
+            put(order.letters[wall], "direction", x, float(middle[1]), text.Y, -text.X)
+        ends = (float(self.low[0]) + size.chamfer_mm + row, float(self.high[0]) - size.chamfer_mm - 1.0)
+        front = ((">", "arrow"), (order.letters["-y"], "direction"), (order.name, "id"))
+        back = (("", ""), (order.letters["+y"], "direction"), (_facing_up(order), "up"))
+        for texts, y, low in ((front, self.low[1] + row, 0.0), (back, self.high[1] - row, size.key_mm)):
+            widths = [marks.text_width(said, height, size.stroke_mm) if said else 0.0 for said, _ in texts]
+            for (said, kind), x in zip(texts, _row(widths, (ends[0] + low, ends[1]), height), strict=True):
+                if said and np.isfinite(x):
+                    put(said, kind, x, float(y), text.X, text.Y)
         return made
+
+
+def _row(widths: Sequence[float], ends: tuple[float, float], gap: float) -> tuple[float, float, float]:
+    """Middles of a text at the left, one in the middle and one at the right; what finds no room is not finite."""
+    left, right = ends[0] + 0.5 * widths[0], ends[1] - 0.5 * widths[2]
+    least = ends[0] + (widths[0] + gap if widths[0] else 0.0) + 0.5 * widths[1]
+    most = ends[1] - (widths[2] + gap if widths[2] else 0.0) - 0.5 * widths[1]
+    if least > most:
+        most, right = ends[1] - 0.5 * widths[1], np.inf
+    if least > most:
+        least, left = ends[0] + 0.5 * widths[1], np.inf
+    return left, float(np.clip(0.5 * sum(ends), least, max(least, most))), right
+
+
+def _facing_up(order: Order) -> str:
+    return f"UP-{order.letters['+z']}"
 
 
 def _letter_height(size: Parameters) -> float:

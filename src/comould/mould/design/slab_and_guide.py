@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comould.mould.design import cuts, outer, text
 from comould.mould.design.joints import PIN_HEIGHT_MM, Pins, without_chips
-from comould.mould.design.layout import plan_layout, raised
+from comould.mould.design.layout import deepened, plan_layout, raised
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
 from comould.mould.form import shifted, solid_of
@@ -19,16 +19,15 @@ LEAST_GUIDE_MM = PIN_HEIGHT_MM + 3.0
 def make(order: Order) -> Parts:
     """Make the open block in two bodies: what lies below the split, and the guide above it."""
     size = SlabAndGuide.model_validate(order.size.model_dump())
-    layout = plan_layout(order.form.specimen[0], order.slots_x, size)
+    layout = plan_layout(order.form.specimen[0], order.slots_x, size, up_letters=len(order.letters["+z"]))
     split = float(layout.tissue_low[2] + size.split_share * (layout.tissue_high[2] - layout.tissue_low[2]))
-    layout = raised(layout, split + LEAST_GUIDE_MM)
+    layout = deepened(raised(layout, split + LEAST_GUIDE_MM), split, size.base_mm)
     pins = Pins.beside(layout, size.pin_mm, size.pin_clearance_mm)
     top = min(split + LEAST_GUIDE_MM, float(layout.high[2]))
     whole = outer.block(layout, size) + pins.lugs(0.0, top)
     cavity = shifted(order.form.opened_up(), layout.shift)
-    marks = text.frame_marks(layout, size, order.letters, order.name, side_top=split)
-    shape = layout.core.section()
-    taken = removals(order, layout, cavity, shape, least_slit_z=split + 4.0)
+    taken = removals(order, layout, cavity, layout.core.section(), least_slit_z=split + 4.0)
+    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, joint=(split, split))
     engraved = text.engraved(marks)
     solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
     guide, base = solid.split_by_plane((0.0, 0.0, 1.0), split)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from comould.errors import ComouldWarning
 from comould.mould import marks
+from comould.mould.design.cuts import Slit
 from comould.mould.design.layout import TEXT_MARGIN_MM, Layout, top_letter_mm
 from comould.mould.design.outer import rim_depth, tab_depths
 from comould.mould.parameters import Parameters
@@ -85,7 +88,13 @@ def engraved(marks_: Sequence[Mark]) -> Manifold:
 
 
 def frame_marks(
-    layout: Layout, size: Parameters, letters: Mapping[str, str], name: str, *, side_top: float = np.inf
+    layout: Layout,
+    size: Parameters,
+    letters: Mapping[str, str],
+    name: str,
+    *,
+    slit: Slit | None = None,
+    joint: tuple[float, float] | None = None,
 ) -> list[Mark]:
     """Place the marks of a mould with a frame round its slots.
 
@@ -97,18 +106,35 @@ def frame_marks(
         Patient direction of each outward normal: keys ``"-x"``, ``"+x"``, ``"-y"``, ``"+y"``, ``"+z"``.
     name
         The mould's name.
-    side_top
-        Letters on the walls stay below this height: where another body begins.
+    slit
+        The orientation cut, which the letter on the top keeps clear of.
+    joint
+        Heights between which no letter may stand on the walls: where two bodies meet, with what holds them together.
+
+    Warns
+    -----
+    ComouldWarning
+        If the walls are too low for their letters.
     """
     front, back = layout.strips
     rows = [
         (
-            (slot.y[0] - 0.5 * front, slot.y[1] + 0.5 * back),
+            (slot.free_y[0] - 0.5 * front, slot.free_y[1] + 0.5 * back),
             layout.top_at(slot.x, slot.x, back=layout.labels.at_back(n)),
         )
         for n, slot in enumerate(layout.slots)
     ]
-    return [*numbers(layout, size, rows), *_directions(layout, size, letters, side_top), *_foot(layout, size, name)]
+    walls = [_on_wall(layout, size, wall, text, joint) for wall, text in letters.items() if wall != "+z"]
+    made = [mark for mark in walls if mark is not None]
+    if len(made) < len(walls):
+        warnings.warn(
+            f"letters: walls too low for {len(walls) - len(made)} of 4 letters of the patient's directions; go by the "
+            "letter on the top and the key corner, or give a higher base_mm or guide_mm",
+            ComouldWarning,
+            stacklevel=5,
+        )
+    up = _on_top(layout, size, letters["+z"], slit)
+    return [*numbers(layout, size, rows), *made, up, *_foot(layout, size, name)]
 
 
 def numbers(layout: Layout, size: Parameters, rows: Sequence[tuple[tuple[float, float], float]]) -> list[Mark]:
@@ -128,36 +154,46 @@ def numbers(layout: Layout, size: Parameters, rows: Sequence[tuple[tuple[float, 
         if n % labels.every:
             continue
         at = np.array([slot.x, ys[1] if labels.at_back(n) else ys[0], z])
+        # The line below a 6 or 9 counts as part of the text: both together are centred.
+        at = at + 0.5 * marks.underline_mm(str(n + 1), size.stroke_mm) * up
         made.append(Mark(str(n + 1), "number", at, right, up, labels.height_mm, size.stroke_mm, size.engrave_mm))
     return made
 
 
-def _directions(layout: Layout, size: Parameters, letters: Mapping[str, str], side_top: float) -> list[Mark]:
-    plate = size.base_mm if size.flange_mm > 0 else 0.0
-    made = []
-    for wall, text in letters.items():
-        at = 0.5 * (layout.low + layout.high)
-        axis = "xyz".index(wall[1])
-        if axis == 2:
-            # The strip beyond the last slot, at the upper right of the reader who stands at the front.
-            height = top_letter_mm(size)
-            at[0] = layout.rim.high[0] - 0.5 * (height + 2 * TEXT_MARGIN_MM)
-            at[1], at[2] = np.mean(layout.core.flats["+x"]), layout.lands[0][-1].top_z
-            right, up = Y, -X
-        else:
-            sign = 1.0 if wall[0] == "+" else -1.0
-            right, up = np.cross(Z, sign * np.eye(3)[axis]), Z
-            ends = np.array(layout.core.flats[wall])
-            at[axis] = (layout.core.high if sign > 0 else layout.core.low)[axis]
-            at[1 - axis] = ends.mean()
-            x = (ends[0], ends[1]) if axis == 1 else (at[0], at[0])
-            top = min(layout.top_at(*x, back=back) for back in (False, True))
-            top = min(top - rim_depth(layout), side_top)
-            at[2] = 0.5 * (top + plate)
-            room = min(top - plate - 2 * TEXT_MARGIN_MM, 1.2 * (np.ptp(ends) - 2 * TEXT_MARGIN_MM) / len(text))
-            height = min(size.letter_mm, float(room))
-        made.append(Mark(text, "direction", at, right, up, height, max(size.stroke_mm, height / 8.0), size.engrave_mm))
-    return made
+def _on_top(layout: Layout, size: Parameters, text: str, slit: Slit | None) -> Mark:
+    """Put the letter for what faces up on the strip beyond the last slot, beside the orientation slit."""
+    height = top_letter_mm(size)
+    x = layout.rim.high[0] - 0.5 * (height + 2 * TEXT_MARGIN_MM)
+    y = float(np.mean(layout.core.flats["+x"]))
+    if slit is not None:
+        apart = 0.5 * (marks.text_width(text, height, size.stroke_mm) + size.slot_mm) + TEXT_MARGIN_MM
+        if abs(y - slit.y) < apart:
+            y = slit.y + (apart if y >= slit.y else -apart)
+    at = np.array([x, y, layout.lands[0][-1].top_z])
+    return Mark(text, "direction", at, Y, -X, height, size.stroke_mm, size.engrave_mm)
+
+
+def _on_wall(
+    layout: Layout, size: Parameters, wall: str, text: str, joint: tuple[float, float] | None
+) -> Mark | None:
+    """Put a letter on the wall it names, in the highest free part of it; ``None`` where it would be too small."""
+    axis, sign = "xyz".index(wall[1]), 1.0 if wall[0] == "+" else -1.0
+    ends = np.array(layout.core.flats[wall])
+    at = 0.5 * (layout.low + layout.high)
+    at[axis] = (layout.core.high if sign > 0 else layout.core.low)[axis]
+    at[1 - axis] = ends.mean()
+    x = (ends[0], ends[1]) if axis == 1 else (at[0], at[0])
+    low = size.base_mm if size.flange_mm > 0 else 0.0
+    top = min(layout.top_at(*x, back=back) for back in (False, True)) - rim_depth(layout)
+    free = [(low, top)] if joint is None else [(low, min(joint[0], top)), (joint[1], top)]
+    heights = [min(size.letter_mm, b - a - 2 * TEXT_MARGIN_MM) for a, b in free]
+    best = int(np.argmax(heights))
+    height = min(heights[best], 1.2 * (float(np.ptp(ends)) - 2 * TEXT_MARGIN_MM) / len(text))
+    if height < marks.least_height(size.stroke_mm):
+        return None
+    at[2] = 0.5 * sum(free[best])
+    right = np.cross(Z, sign * np.eye(3)[axis])
+    return Mark(text, "direction", at, right, Z, height, max(size.stroke_mm, height / 8.0), size.engrave_mm)
 
 
 def _foot(layout: Layout, size: Parameters, name: str) -> list[Mark]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comould.mould.design import cuts, outer, text
 from comould.mould.design.joints import Pins, clamp_tabs, without_chips
-from comould.mould.design.layout import plan_layout, raised
+from comould.mould.design.layout import deepened, plan_layout, raised
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
 from comould.mould.form import shifted, solid_of
@@ -17,19 +17,20 @@ def make(order: Order) -> Parts:
     """Make a lower and an upper half, keyed by pins; the knife cuts through the upper into the lower."""
     size = TwoPart.model_validate(order.size.model_dump())
     # Flat, so that the upper half is printed on its top.
-    layout = plan_layout(order.form.specimen[0], order.slots_x, size)
+    layout = plan_layout(order.form.specimen[0], order.slots_x, size, up_letters=len(order.letters["+z"]))
     layout = raised(layout, float(layout.high[2]))
     parting = order.form.parting_z()
     lower_cavity, upper_cavity = (shifted(part, layout.shift) for part in order.form.opened_at(parting))
     z = parting + float(layout.shift[2])
+    layout = deepened(layout, z, size.base_mm)
     pins = Pins.beside(layout, size.pin_mm, size.pin_clearance_mm)
     high = float(layout.high[2])
     whole = outer.block(layout, size) + pins.lugs(0.0, high)
     if size.clamp_mm > 0:
         whole += clamp_tabs(layout, z, size.clamp_mm, above=False) + clamp_tabs(layout, z, size.clamp_mm, above=True)
-    side_top = z - (size.clamp_mm + 4.0 if size.clamp_mm > 0 else 0.0)
-    marks = text.frame_marks(layout, size, order.letters, order.name, side_top=side_top)
     taken = removals(order, layout, lower_cavity, layout.core.section(), least_slit_z=z + 4.0)
+    tabs = size.clamp_mm + 4.0 if size.clamp_mm > 0 else 0.0
+    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, joint=(z - tabs, z + tabs))
     engraved = text.engraved(marks)
     cut = minus(whole, [cuts.slots(layout, size), taken.solid, engraved])
     upper, lower = cut.split_by_plane((0.0, 0.0, 1.0), z)
