@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from comould.mould.design.layout import Layout
+from comould.mould.design.layout import TEXT_MARGIN_MM, Layout
+from comould.mould.design.text import Patch
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ CHIP_SHARE = 0.05
 KEY_CORNER = "low-high"
 """The corner that carries the key, and no pin."""
 
+TAB_LENGTH_MM = 20.0
+_TAB_MM = 4.0
 _SEGMENTS = 48
 _SKIN_MM = 3.0
 
@@ -47,6 +50,17 @@ class Pins:
         # Half of a pin outside, so that the lug grows out of the wall.
         out = (0.5 * pin_mm + 1.0) / np.sqrt(2.0)
         return cls(np.array([at + out * np.array(_CORNERS[name]) for name, at in corners.items()]), pin_mm, gap_mm)
+
+    def in_the_way(self, layout: Layout, low_z: float, high_z: float) -> dict[str, list[Patch]]:
+        """Tell which parts of the walls the lugs between two heights cover or hide."""
+        reach = 0.5 * self.pin_mm + self.gap_mm + _SKIN_MM + TEXT_MARGIN_MM
+        core, found = layout.core, {}
+        for wall, axis, edge in (
+            ("-x", 0, core.low), ("+x", 0, core.high), ("-y", 1, core.low), ("+y", 1, core.high),
+        ):  # fmt: skip
+            near = self.at[np.abs(self.at[:, axis] - edge[axis]) < reach]
+            found[wall] = [(float(p[1 - axis]) - reach, float(p[1 - axis]) + reach, low_z, high_z) for p in near]
+        return found
 
     def lugs(self, low_z: float, high_z: float) -> Manifold:
         """Make the columns the pins stand in."""
@@ -107,7 +121,7 @@ def clamp_tabs(layout: Layout, z: float, width_mm: float, *, above: bool) -> Man
     """
     from manifold3d import Manifold, OpType
 
-    thick, half, up = 4.0, 10.0, 1.0 if above else -1.0
+    thick, half, up = _TAB_MM, 0.5 * TAB_LENGTH_MM, 1.0 if above else -1.0
     made = []
     for wall, side, out in (("-x", layout.core.low[0], -1.0), ("+x", layout.core.high[0], 1.0)):
         middle = float(np.mean(layout.core.flats[wall]))

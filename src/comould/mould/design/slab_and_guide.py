@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from comould.mould.design import cuts, outer, text
 from comould.mould.design.joints import PIN_HEIGHT_MM, Pins, without_chips
 from comould.mould.design.layout import deepened, plan_layout, raised
@@ -27,7 +29,10 @@ def make(order: Order) -> Parts:
     whole = outer.block(layout, size) + pins.lugs(0.0, top)
     cavity = shifted(order.form.opened_up(), layout.shift)
     taken = removals(order, layout, cavity, layout.core.section(), least_slit_z=split + 4.0)
-    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, joint=(split, split))
+    busy = pins.in_the_way(layout, 0.0, top)
+    for patches in busy.values():
+        patches.append((-np.inf, np.inf, split, split + 1e-6))
+    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, taken_up=busy)
     engraved = text.engraved(marks)
     solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
     guide, base = solid.split_by_plane((0.0, 0.0, 1.0), split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from manifold3d import Manifold
 
 X, Y, Z = np.eye(3)
+
+Patch = tuple[float, float, float, float]
+"""Part of a wall, mm: from and to along it, from and to in height."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +98,7 @@ def frame_marks(
     name: str,
     *,
     slit: Slit | None = None,
-    joint: tuple[float, float] | None = None,
+    taken_up: Mapping[str, Sequence[Patch]] | None = None,
 ) -> list[Mark]:
     """Place the marks of a mould with a frame round its slots.
 
@@ -107,9 +111,9 @@ def frame_marks(
     name
         The mould's name.
     slit
-        The orientation cut, which the letter on the top keeps clear of.
-    joint
-        Heights between which no letter may stand on the walls: where two bodies meet, with what holds them together.
+        The orientation cut, which letters keep clear of.
+    taken_up
+        By wall, the parts of it where no letter may stand: joints of two bodies, lugs, tabs.
 
     Warns
     -----
@@ -124,7 +128,12 @@ def frame_marks(
         )
         for n, slot in enumerate(layout.slots)
     ]
-    walls = [_on_wall(layout, size, wall, text, joint) for wall, text in letters.items() if wall != "+z"]
+    busy = {wall: list((taken_up or {}).get(wall, ())) for wall in letters}
+    if slit is not None:
+        half = 0.5 * size.slot_mm + TEXT_MARGIN_MM
+        for wall in ("-x", "+x"):
+            busy[wall].append((slit.y - half, slit.y + half, slit.floor_z - TEXT_MARGIN_MM, np.inf))
+    walls = [_on_wall(layout, size, wall, text, busy[wall]) for wall, text in letters.items() if wall != "+z"]
     made = [mark for mark in walls if mark is not None]
     if len(made) < len(walls):
         warnings.warn(
@@ -134,7 +143,7 @@ def frame_marks(
             stacklevel=5,
         )
     up = _on_top(layout, size, letters["+z"], slit)
-    return [*numbers(layout, size, rows), *made, up, *_foot(layout, size, name)]
+    return [*numbers(layout, size, rows), *made, up, *_foot(layout, size, name, busy)]
 
 
 def numbers(layout: Layout, size: Parameters, rows: Sequence[tuple[tuple[float, float], float]]) -> list[Mark]:
@@ -173,30 +182,40 @@ def _on_top(layout: Layout, size: Parameters, text: str, slit: Slit | None) -> M
     return Mark(text, "direction", at, Y, -X, height, size.stroke_mm, size.engrave_mm)
 
 
-def _on_wall(
-    layout: Layout, size: Parameters, wall: str, text: str, joint: tuple[float, float] | None
-) -> Mark | None:
-    """Put a letter on the wall it names, in the highest free part of it; ``None`` where it would be too small."""
+def _on_wall(layout: Layout, size: Parameters, wall: str, text: str, busy: Sequence[Patch]) -> Mark | None:
+    """Put a letter on the wall it names, as large as its free part allows; ``None`` where it would be too small."""
     axis, sign = "xyz".index(wall[1]), 1.0 if wall[0] == "+" else -1.0
-    ends = np.array(layout.core.flats[wall])
-    at = 0.5 * (layout.low + layout.high)
-    at[axis] = (layout.core.high if sign > 0 else layout.core.low)[axis]
-    at[1 - axis] = ends.mean()
-    x = (ends[0], ends[1]) if axis == 1 else (at[0], at[0])
+    ends = layout.core.flats[wall]
+    edge = float((layout.core.high if sign > 0 else layout.core.low)[axis])
+    x = ends if axis == 1 else (edge, edge)
     low = size.base_mm if size.flange_mm > 0 else 0.0
     top = min(layout.top_at(*x, back=back) for back in (False, True)) - rim_depth(layout)
-    free = [(low, top)] if joint is None else [(low, min(joint[0], top)), (joint[1], top)]
-    heights = [min(size.letter_mm, b - a - 2 * TEXT_MARGIN_MM) for a, b in free]
-    best = int(np.argmax(heights))
-    height = min(heights[best], 1.2 * (float(np.ptp(ends)) - 2 * TEXT_MARGIN_MM) / len(text))
-    if height < marks.least_height(size.stroke_mm):
+    best, height = None, marks.least_height(size.stroke_mm) - 1e-9
+    for a, b, c, d in _free((*ends, low, top), busy):
+        fits = 1.2 * (b - a - 2 * TEXT_MARGIN_MM) / len(text)
+        possible = min(size.letter_mm, d - c - 2 * TEXT_MARGIN_MM, fits)
+        if possible > height + 1e-6:
+            best, height = (0.5 * (a + b), 0.5 * (c + d)), possible
+    if best is None:
         return None
-    at[2] = 0.5 * sum(free[best])
+    at = np.array([edge, best[0], best[1]]) if axis == 0 else np.array([best[0], edge, best[1]])
     right = np.cross(Z, sign * np.eye(3)[axis])
     return Mark(text, "direction", at, right, Z, height, max(size.stroke_mm, height / 8.0), size.engrave_mm)
 
 
-def _foot(layout: Layout, size: Parameters, name: str) -> list[Mark]:
+def _free(whole: Patch, busy: Sequence[Patch]) -> list[Patch]:
+    """Every rectangle of a wall between the edges of its busy parts that meets none of them; the whole one first."""
+    along = sorted({whole[0], whole[1], *(e for p in busy for e in p[:2] if whole[0] < e < whole[1])})
+    up = sorted({whole[2], whole[3], *(e for p in busy for e in p[2:] if whole[2] < e < whole[3])})
+    found = [
+        (a, b, c, d)
+        for (a, b), (c, d) in product(combinations(along, 2), combinations(up, 2))
+        if not any(a < p[1] and b > p[0] and c < p[3] and d > p[2] for p in busy)
+    ]
+    return sorted(found, key=lambda p: -(p[1] - p[0]) * (p[3] - p[2]))
+
+
+def _foot(layout: Layout, size: Parameters, name: str, busy: Mapping[str, Sequence[Patch]]) -> list[Mark]:
     """Put an arrow on the front of the foot plate, the way the numbers run, and the name at its back."""
     height = min(size.flange_mm - 2.0, 8.0)
     if height < 5 * size.stroke_mm - 1e-9 or size.base_mm < size.engrave_mm + 2.0:
@@ -206,8 +225,10 @@ def _foot(layout: Layout, size: Parameters, name: str) -> list[Mark]:
         front, back = tab_depths(layout, size)
         middle = 0.5 * size.flange_mm
         y = layout.core.low[1] - front + middle if wall == "-y" else layout.core.high[1] + back - middle
-        ends = layout.core.flats[wall]
-        at = np.array([np.mean(ends), y, size.base_mm])
-        if text and marks.text_width(text, height, size.stroke_mm) <= np.ptp(ends):
+        # Lugs hide what lies below them; a joint higher up does not.
+        lugs = [(a, b, 0.0, 1.0) for a, b, low, _ in busy[wall] if low <= size.base_mm]
+        free = _free((*layout.core.flats[wall], 0.0, 1.0), lugs)
+        if free and text and marks.text_width(text, height, size.stroke_mm) <= free[0][1] - free[0][0]:
+            at = np.array([0.5 * (free[0][0] + free[0][1]), y, size.base_mm])
             made.append(Mark(text, kind, at, right, up, height, size.stroke_mm, size.engrave_mm))
     return made

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from comould.mould.design import cuts, outer, text
-from comould.mould.design.joints import Pins, clamp_tabs, without_chips
+from comould.mould.design.joints import TAB_LENGTH_MM, Pins, clamp_tabs, without_chips
 from comould.mould.design.layout import deepened, plan_layout, raised
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
@@ -29,8 +31,13 @@ def make(order: Order) -> Parts:
     if size.clamp_mm > 0:
         whole += clamp_tabs(layout, z, size.clamp_mm, above=False) + clamp_tabs(layout, z, size.clamp_mm, above=True)
     taken = removals(order, layout, lower_cavity, layout.core.section(), least_slit_z=z + 4.0)
-    tabs = size.clamp_mm + 4.0 if size.clamp_mm > 0 else 0.0
-    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, joint=(z - tabs, z + tabs))
+    busy = pins.in_the_way(layout, 0.0, high)
+    for wall, patches in busy.items():
+        patches.append((-np.inf, np.inf, z, z + 1e-6))
+        if size.clamp_mm > 0 and wall[1] == "x":
+            middle, reach = float(np.mean(layout.core.flats[wall])), 0.5 * TAB_LENGTH_MM + 1.0
+            patches.append((middle - reach, middle + reach, z - size.clamp_mm - 5.0, z + size.clamp_mm + 5.0))
+    marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, taken_up=busy)
     engraved = text.engraved(marks)
     cut = minus(whole, [cuts.slots(layout, size), taken.solid, engraved])
     upper, lower = cut.split_by_plane((0.0, 0.0, 1.0), z)
