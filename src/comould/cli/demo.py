@@ -71,6 +71,7 @@ def _show(result: DemoResult) -> None:
     out.print(table)
     for label, name in (
         ("Report", "report.html"),
+        ("Sheet", "cutting_sheet.pdf"),
         ("Mould", "mould/mould.stl"),
         ("Spots", "spots.h5ad"),
         ("Claims", "associations.csv"),

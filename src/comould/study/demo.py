@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from comould.errors import InputError
+from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from comould.habitats import Habitats
+    from comould.mould import Mould
     from comould.phantom import CutSection, Phantom
     from comould.register import ElastixWorker, SectionRegistration
     from comould.space import CutPlane, SlicePlan
@@ -155,6 +157,7 @@ def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[d
     with loop.step(write):
         for registration in registrations:
             registration.save(folder / "registrations" / registration.section_id)
+        _write_sheet(folder, built, specimen, fitted)
         report.write_case(
             report.CaseReport(
                 title="A simulated specimen, end to end",
@@ -178,6 +181,21 @@ def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[d
     figures = _figures(specimen, fitted, registrations, errors, table) | {"seconds": loop.seconds}
     write_json(folder / "manifest.json", {"kind": "demo", "figures": figures, "provenance": origin})
     return figures, table
+
+
+def _write_sheet(folder: Path, built: Mould, specimen: Phantom, fitted: Habitats) -> None:
+    """Write what the pathologist has beside the bench: every plane at 1:1 with its habitats and where to take cores."""
+    from comould import mould, report
+
+    with warnings.catch_warnings():
+        # Which habitats got fewer cores than asked is in the table; a demo does not ask for any number.
+        warnings.simplefilter("ignore", ComouldWarning)
+        cores = mould.plan_cores(built.plan, specimen.mask, fitted.labels)
+    cores.write_csv(folder / "cores.csv")
+    sheet = report.cutting_sheet(
+        built, image=specimen.images["T2"], mask=specimen.mask, habitats=fitted.labels, cores=cores
+    )
+    sheet.write(folder / "cutting_sheet.pdf")
 
 
 def _register(
