@@ -176,7 +176,7 @@ def _numbers(page: Page, facts: Facts, box: Box) -> None:
         ("slot width (kerf)", ", ".join(f"{k:g}" for k in kerf) + " mm"),
     ]
     if facts.blade_mm is not None:
-        rows.append(("shortest slot; the blade is shorter", f"{facts.blade_mm:.0f} mm"))
+        rows.append(("shortest slot; longer knives go in point first", f"{facts.blade_mm:.0f} mm"))
     sides = " and ".join(sorted(spoken(facts.end(-1.0 if face == "-" else 1.0)) for face in facts.faces))
     rows += [
         ("photographed face", sides),

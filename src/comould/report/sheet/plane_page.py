@@ -80,7 +80,7 @@ def _header(page: Page, kit: Kit, cut: Cut) -> None:
         ("kerf, lost to the knife", f"{cut.plane.kerf_mm:g} mm"),
     ]
     if facts.slot_mm is not None:
-        rows.append(("slot length; the blade is shorter", f"{facts.slot_mm:.0f} mm"))
+        rows.append(("slot; a longer knife goes in point first", f"{facts.slot_mm:.0f} mm"))
     x = MARGIN + 53.0
     for n, (label, value) in enumerate(rows):
         y = MARGIN + 4.0 + 4.9 * n
