@@ -36,6 +36,8 @@ def test_everything_is_written_and_nothing_else_is_left(demo):
         "mould",
         "registrations",
         "report.html",
+        "cutting_sheet.pdf",
+        "cores.csv",
         "spot_errors.csv",
         "spots.h5ad",
     }
