@@ -161,7 +161,7 @@ def printable(solid: Manifold) -> tuple[Surface, PrintReport]:
     from comould.io.mesh import has_three_corners, weld
 
     pieces = len(solid.decompose())
-    tolerances = (2e-4, 1e-3, 5e-3)
+    tolerances = (2e-4, 1e-3, 5e-3, 1e-2)
     for tolerance in tolerances:
         vertices, faces = surface_of(solid.simplify(tolerance))
         # What is left without area has lost an edge: its neighbours close over it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from comould.errors import ComouldWarning
 from comould.mould.design.layout import TEXT_MARGIN_MM, Layout
 from comould.mould.design.text import Patch
 from comould.space import FloatArray
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 PIN_HEIGHT_MM = 6.0
 _CORNERS = {"low-low": (-1.0, -1.0), "high-low": (1.0, -1.0), "high-high": (1.0, 1.0), "low-high": (-1.0, 1.0)}
-CHIP_SHARE = 0.05
+CHIP_SHARE = 0.33
+TOLD_MM3 = 300.0
 
 KEY_CORNER = "low-high"
 """The corner that carries the key, and no pin."""
@@ -94,7 +97,13 @@ def without_chips(solid: Manifold) -> tuple[Manifold, Manifold]:
     """Part a body from small pieces that slots and cavity have cut loose.
 
     What stands on the plate cannot come loose; of a body without one, an island between two lobes of the cavity can.
-    Only pieces below 5 % are chips: anything larger stays, and the check for one body refuses it.
+    The frame beyond the slots' ends, which guides the knife, is always one piece. Anything as large as a third of it is
+    no island: it stays, and the check for one body refuses it.
+
+    Warns
+    -----
+    ComouldWarning
+        If an island is more than a chip.
     """
     from manifold3d import Manifold, OpType
 
@@ -102,6 +111,14 @@ def without_chips(solid: Manifold) -> tuple[Manifold, Manifold]:
     least = CHIP_SHARE * pieces[0].volume()
     kept = [piece for piece in pieces if piece.volume() >= least]
     chips = [piece for piece in pieces if piece.volume() < least]
+    if chips and chips[0].volume() > TOLD_MM3:
+        lost = sum(chip.volume() for chip in chips) / 1000.0
+        warnings.warn(
+            f"upper body: {lost:.1f} ml of islands inside the specimen's outline left out, which nothing would hold; "
+            "there the knife is guided at both ends only",
+            ComouldWarning,
+            stacklevel=5,
+        )
     return Manifold.batch_boolean(kept, OpType.Add), Manifold.batch_boolean([Manifold(), *chips], OpType.Add)
 
 

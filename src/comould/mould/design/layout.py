@@ -165,9 +165,11 @@ class Layout:
         return min(slot.top_z for slot in self.slots)
 
     @property
-    def middle_y(self) -> float:
-        """Where front meets back."""
-        return 0.5 * float(self.tissue_low[1] + self.tissue_high[1])
+    def divide(self) -> FloatArray:
+        """Line ``(n, 2)`` where front meets back: through the middle of every slot, level beyond the last ones."""
+        far = 20.0 + float(np.abs([self.low[0], self.high[0]]).max())
+        points = [(slot.x, 0.5 * sum(slot.y)) for slot in self.slots]
+        return np.array([(-far, points[0][1]), *points, (far, points[-1][1])])
 
     def top_at(self, x_low: float, x_high: float, *, back: bool) -> float:
         """Lowest land of a side over a part of x."""

@@ -49,9 +49,10 @@ def _rim(layout: Layout) -> list[Manifold]:
     # No face of it coincides with one of the walls: that asks for slivers.
     root, edge = layout.core.shrunk(0.5), layout.rim.shrunk(0.02)
     made = []
-    for lands, sides in zip(layout.lands, _halves(layout), strict=True):
+    for back, lands in enumerate(layout.lands):
         for land in lands:
-            part = ((land.low_x - _OVERLAP_MM, land.high_x + _OVERLAP_MM), sides)
+            x = (land.low_x - _OVERLAP_MM, land.high_x + _OVERLAP_MM)
+            part = (x, _reach(layout, x, back=bool(back)))
             above, below = edge.within(*part), root.within(*part)
             if len(below) < 3:
                 below = above
@@ -66,11 +67,25 @@ def _rim(layout: Layout) -> list[Manifold]:
     return made
 
 
-def _halves(layout: Layout) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Front and back of the mould in y, a little into each other."""
-    middle = layout.middle_y
-    far = 20.0 + float(np.abs([layout.low[1], layout.high[1]]).max())
-    return (-far, middle + _OVERLAP_MM), (middle, far)
+def _far(layout: Layout) -> float:
+    return 20.0 + float(np.abs([layout.low[1], layout.high[1]]).max())
+
+
+def _reach(layout: Layout, x: tuple[float, float], *, back: bool) -> tuple[float, float]:
+    """How far in y the front or the back of the mould reaches over a part of x."""
+    line = layout.divide
+    within = line[(line[:, 0] > x[0]) & (line[:, 0] < x[1]), 1]
+    y = [*np.interp(x, *line.T), *within]
+    return (float(min(y)), _far(layout)) if back else (-_far(layout), float(max(y)) + _OVERLAP_MM)
+
+
+def _side(layout: Layout, *, back: bool) -> CrossSection:
+    """Front or back of the mould from above, a little into each other."""
+    from manifold3d import CrossSection
+
+    line, far = layout.divide + np.array([0.0, 0.0 if back else _OVERLAP_MM]), _far(layout) * (1.0 if back else -1.0)
+    corners = np.array([*line, (line[-1, 0], far), (line[0, 0], far)])
+    return CrossSection([corners if back else corners[::-1]])
 
 
 def foot(layout: Layout, size: Parameters) -> CrossSection:
@@ -91,7 +106,7 @@ def foot(layout: Layout, size: Parameters) -> CrossSection:
         a, b = flats[wall]
         rows = [(a - 2 * w, near), (b + 2 * w, near), (b, far), (a, far)]
         plates.append(CrossSection.hull_points(np.array(rows)))
-    near = layout.core.towards((-1.0, 1.0)) + (-size.flange_mm, size.flange_mm)
+    near = layout.core.towards((-1.0, 1.0)) + np.array([-size.flange_mm, size.flange_mm])
     side = 2 * size.key_mm
     plates.append(CrossSection.square((side, side)).translate((near[0], near[1] - side)))
     return CrossSection.batch_boolean(plates, OpType.Add)
@@ -109,7 +124,8 @@ def under_guides(layout: Layout) -> Manifold:
     from manifold3d import CrossSection, Manifold, OpType
 
     halves = []
-    for lands, (low_y, high_y) in zip(layout.lands, _halves(layout), strict=True):
+    far, high = _far(layout), float(layout.high[2]) + 10.0
+    for back, lands in enumerate(layout.lands):
         points = []
         for n, land in enumerate(lands):
             left = land.low_x - (10.0 if n == 0 else 0.0)
@@ -117,6 +133,6 @@ def under_guides(layout: Layout) -> Manifold:
             points += [(left, land.top_z), (right, land.top_z)]
         corners = [(points[0][0], 0.0), (points[-1][0], 0.0), *points[::-1]]
         # Drawn in x, z; extruded along z, which becomes −y.
-        profile = CrossSection([np.array(corners)]).extrude(high_y - low_y)
-        halves.append(profile.rotate((90.0, 0.0, 0.0)).translate((0.0, high_y, 0.0)))
+        profile = CrossSection([np.array(corners)]).extrude(2 * far).rotate((90.0, 0.0, 0.0)).translate((0.0, far, 0.0))
+        halves.append(profile ^ _side(layout, back=bool(back)).extrude(high))
     return Manifold.batch_boolean(halves, OpType.Add)
