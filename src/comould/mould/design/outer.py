@@ -8,11 +8,12 @@ import numpy as np
 
 from comould.mould.design.layout import Layout
 from comould.mould.parameters import Parameters
+from comould.space import FloatArray
 
 if TYPE_CHECKING:
     from manifold3d import CrossSection, Manifold
 
-RIM_MM = 3.0
+RIM_MM = 2.5
 """Height of the rim's upright edge."""
 
 
@@ -32,19 +33,27 @@ def block(layout: Layout, size: Parameters) -> Manifold:
 def rim_depth(layout: Layout) -> float:
     """How far below the guides' tops the rim and its 45° underside reach."""
     out = _rim_width(layout)
-    return RIM_MM + out if out > 1e-6 else 0.0
+    return RIM_MM + out + 0.7 if out > 1e-6 else 0.0
 
 
 def _rim_width(layout: Layout) -> float:
-    return float(np.abs(np.array([layout.core.low - layout.rim.low, layout.rim.high - layout.core.high])).max())
+    return float(_apart(layout.rim.points, layout.core.points).max())
+
+
+def _apart(points: FloatArray, polygon: FloatArray) -> FloatArray:
+    """Distance of points ``(n, 2)`` from a polygon's edge; none for those on it."""
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+    along = b - a
+    share = np.einsum("nkj,kj->nk", points[:, None] - a, along) / np.maximum((along**2).sum(axis=1), 1e-12)
+    foot = a + np.clip(share, 0.0, 1.0)[..., None] * along
+    return np.asarray(np.linalg.norm(points[:, None] - foot, axis=2).min(axis=1))
 
 
 def _rim(layout: Layout) -> list[Manifold]:
     """Make the wider top that carries numbers and letter: it grows out of the walls at 45°, which needs no support."""
     from manifold3d import Manifold
 
-    out = _rim_width(layout)
-    if out < 1e-6:
+    if _rim_width(layout) < 1e-6:
         return []
     # No face of it coincides with one of the walls: that asks for slivers.
     root, edge = layout.core.shrunk(0.5), layout.rim.shrunk(0.02)
@@ -56,10 +65,12 @@ def _rim(layout: Layout) -> list[Manifold]:
             above, below = edge.within(*part), root.within(*part)
             if len(below) < 3:
                 below = above
+            # The sharpest corner decides: nowhere does it lean out further than 45°.
+            drop = float(_apart(above, below).max()) + 0.2
             rows = [
                 (above, land.top_z + _OVERLAP_MM),
                 (above, land.top_z - RIM_MM),
-                (below, max(land.top_z - RIM_MM - out - 0.5, 0.0)),
+                (below, max(land.top_z - RIM_MM - drop, 0.0)),
             ]
             points = [np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows if len(xy)]
             if points:
