@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ TOLD_MM3 = 300.0
 KEY_CORNER = "low-high"
 """The corner that carries the key, and no pin."""
 
+FIRST_PIN_MORE_MM = 1.5
+"""The first pin is thicker than the others: turned by half a turn it meets the socket of a thinner one."""
+
 TAB_LENGTH_MM = 20.0
 _TAB_MM = 4.0
 _SEGMENTS = 48
@@ -32,14 +36,14 @@ _SKIN_MM = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Pins:
-    """Three pins, none at the key corner: turned round, the bodies do not go together.
+    """Three pins, none at the key corner and one thicker: turned round, the bodies do not go together.
 
     Parameters
     ----------
     at
         ``(3, 2)`` centres, mould frame.
     pin_mm, gap_mm
-        Diameter and gap all round.
+        Diameter of all but the first, and gap all round.
     """
 
     at: FloatArray
@@ -56,7 +60,7 @@ class Pins:
 
     def in_the_way(self, layout: Layout, low_z: float, high_z: float) -> dict[str, list[Patch]]:
         """Tell which parts of the walls the lugs between two heights cover or hide."""
-        reach = 0.5 * self.pin_mm + self.gap_mm + _SKIN_MM + TEXT_MARGIN_MM
+        reach = self._radii(self.gap_mm + _SKIN_MM)[0] + TEXT_MARGIN_MM
         core, found = layout.core, {}
         for wall, axis, edge in (
             ("-x", 0, core.low), ("+x", 0, core.high), ("-y", 1, core.low), ("+y", 1, core.high),
@@ -67,30 +71,32 @@ class Pins:
 
     def lugs(self, low_z: float, high_z: float) -> Manifold:
         """Make the columns the pins stand in."""
-        return self._columns(0.5 * self.pin_mm + self.gap_mm + _SKIN_MM, low_z, high_z)
+        return self._columns(self._radii(self.gap_mm + _SKIN_MM), low_z, high_z)
 
     def pins(self, z: float) -> Manifold:
         """Make the pins on a plane, rooted below it and chamfered at the end."""
-        from manifold3d import Manifold
-
-        r = 0.5 * self.pin_mm
-        stem = self._columns(r, z - 1.0, z + PIN_HEIGHT_MM - 1.0)
-        tip = Manifold.cylinder(1.0, r, r - 0.8, _SEGMENTS)
-        return self._each(tip.translate((0.0, 0.0, z + PIN_HEIGHT_MM - 1.0))) + stem
+        end = z + PIN_HEIGHT_MM
+        radii = self._radii(0.0)
+        tips = [r - 0.8 for r in radii]
+        return self._columns(radii, z - 1.0, end - 1.0) + self._columns(radii, end - 1.0, end, tips)
 
     def sockets(self, z: float) -> Manifold:
         """Make the holes above a plane that take the pins."""
-        return self._columns(0.5 * self.pin_mm + self.gap_mm, z - 1.0, z + PIN_HEIGHT_MM + 0.5)
+        return self._columns(self._radii(self.gap_mm), z - 1.0, z + PIN_HEIGHT_MM + 0.5)
 
-    def _columns(self, radius: float, low_z: float, high_z: float) -> Manifold:
-        from manifold3d import Manifold
+    def _radii(self, more: float) -> list[float]:
+        return [0.5 * (self.pin_mm + (0.0 if n else FIRST_PIN_MORE_MM)) + more for n in range(len(self.at))]
 
-        return self._each(Manifold.cylinder(high_z - low_z, radius, radius, _SEGMENTS).translate((0.0, 0.0, low_z)))
-
-    def _each(self, one: Manifold) -> Manifold:
+    def _columns(
+        self, radii: Sequence[float], low_z: float, high_z: float, tops: Sequence[float] | None = None
+    ) -> Manifold:
         from manifold3d import Manifold, OpType
 
-        return Manifold.batch_boolean([one.translate((float(x), float(y), 0.0)) for x, y in self.at], OpType.Add)
+        columns = [
+            Manifold.cylinder(high_z - low_z, low, high, _SEGMENTS).translate((float(x), float(y), low_z))
+            for (x, y), low, high in zip(self.at, radii, tops or radii, strict=True)
+        ]
+        return Manifold.batch_boolean(columns, OpType.Add)
 
 
 def without_chips(solid: Manifold) -> tuple[Manifold, Manifold]:

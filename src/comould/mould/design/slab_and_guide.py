@@ -36,12 +36,15 @@ def make(order: Order) -> Parts:
     engraved = text.engraved(marks)
     solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
     guide, base = solid.split_by_plane((0.0, 0.0, 1.0), split)
-    guide, chips = without_chips(guide - pins.sockets(split))
+    # The guide is set over the specimen from above: whatever widens above the split must pass through it.
+    passing = solid_of(shifted(order.form.opened_at(split - float(layout.shift[2]))[1], layout.shift))
+    passage = passing.trim_by_plane((0.0, 0.0, 1.0), split) - solid_of(cavity)
+    guide, chips = without_chips(minus(guide, [passing, pins.sockets(split)]))
     return Parts(
         {"base": base + pins.pins(split), "guide": guide},
         layout,
         whole,
-        taken.solid + engraved + chips,
+        taken.solid + engraved + chips + passage,
         tuple(replace(mark, body="guide" if mark.at[2] > split else "base") for mark in marks),
         slit=taken.slit,
     )
