@@ -1,27 +1,26 @@
-"""``comould mould``: segmentation to printable mould."""
+"""``comould mould``: segmentation to printable mould, with what lies beside it at the bench."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from comould.cli._guard import err, guarded, out
-from comould.errors import InputError
+from comould.cli._guard import err, guarded
+from comould.cli._mould_options import (
+    parse_blocks,
+    parse_lesion,
+    parse_plane,
+    parse_roi,
+    parse_settings,
+    parse_structures,
+    parse_up,
+    with_options,
+)
 
 if TYPE_CHECKING:
-    from comould.mould import Mould
-
-
-class NamedPlane(StrEnum):
-    """Cutting directions by name."""
-
-    AXIAL = "axial"
-    CORONAL = "coronal"
-    SAGITTAL = "sagittal"
-    IMAGE = "image"
+    from rich.status import Status
 
 
 @guarded
@@ -37,16 +36,41 @@ def mould(
         str | None, typer.Option("--series-uid", help="Which series, when the image folder holds several.")
     ] = None,
     roi: Annotated[str | None, typer.Option(help="Structure or label, by name or number.")] = None,
-    lesion: Annotated[str | None, typer.Option(help="largest, all, or N (1 = the largest), when several.")] = None,
+    lesion: Annotated[
+        str | None,
+        typer.Option(help="When there are several: largest, all, N (1 = the largest), or each: a mould each."),
+    ] = None,
     template: Annotated[
         str, typer.Option(help="Template name (see `comould templates`) or a YAML file.")
     ] = "soft_tissue",
+    design: Annotated[
+        str | None, typer.Option(help="open_block, slab_and_guide, two_part or shell; the template's when left out.")
+    ] = None,
     plane: Annotated[
         str, typer.Option(help="axial, coronal, sagittal, image (acquisition planes), or a normal x,y,z in LPS.")
     ] = "axial",
     spacing_mm: Annotated[
         float | None, typer.Option("--spacing-mm", help="Distance between cuts; the template's when left out.")
     ] = None,
+    up: Annotated[
+        str | None,
+        typer.Option(help="What faces up: a direction such as anterior, or an angle; searched when left out."),
+    ] = None,
+    blade: Annotated[str | None, typer.Option(help="See `comould templates blades`.")] = None,
+    printer: Annotated[str | None, typer.Option(help="See `comould templates printers`.")] = None,
+    material: Annotated[str | None, typer.Option(help="See `comould templates materials`.")] = None,
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH[:window|:inlay[:#rrggbb]]",
+            help="Vessel or contact: an opening in the wall, or a coloured part; PATH: label map, or region of SEG.",
+        ),
+    ] = None,
+    habitats: Annotated[Path | None, typer.Option(help="Habitat label map: on the sheet, and for cores.")] = None,
+    cores: Annotated[int | None, typer.Option(help="Cores per habitat and slab, with printable plates.")] = None,
+    core_mm: Annotated[float | None, typer.Option("--core-mm", help="Diameter of the punch; 4 when left out.")] = None,
+    blocks: Annotated[str | None, typer.Option(help="Split slabs to fit: cassette, mega or WxH in mm.")] = None,
+    no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Write no cutting sheet.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a template value; repeatable.")
     ] = None,
@@ -54,97 +78,76 @@ def mould(
 ) -> None:
     """Make a printable, patient-specific mould whose slots are imaging planes.
 
-    Writes mould.stl, mould.3mf, specimen.stl and manifest.json (all mm), or nothing at all.
+    Writes the mould (STL, 3MF), its planes (manifest.json), a cutting sheet and a picture, or nothing at all.
     """
-    overrides = _with_spacing(parse_settings(settings or []), spacing_mm)
-    normal = parse_plane(plane)
+    from comould.cli._mould_extras import core_options
+
+    parts = parse_structures(structure or [])
+    build: dict[str, Any] = with_options(
+        parse_settings(settings or []),
+        spacing_mm=spacing_mm,
+        design=design,
+        up=parse_up(up),
+        blade=blade,
+        printer=printer,
+        material=material,
+    ) | {"template": template, "plane": parse_plane(plane), "lesion": parse_lesion(lesion)}
+    wanted: dict[str, Any] = {
+        "cores": core_options(cores, core_mm, habitats=habitats is not None),
+        "blocks": parse_blocks(blocks),
+        "sheet": not no_sheet,
+    }
+    inputs = {"segmentation": segmentation, "image": image, "habitats": habitats}
+    paths = {role: path for role, path in inputs.items() if path is not None}
+    paths |= {f"structure {one.name}": Path(one.source) for one in parts if Path(one.source).exists()}
     with err.status("Reading the segmentation …") as status:
         from comould import io
-        from comould import mould as moulds
+        from comould.cli._mould_extras import Asked
         from comould.io.output import check_target
+        from comould.mould import Companions
 
         check_target(out_dir, overwrite=overwrite)
         volume = None if image is None else io.read_image(image, series_uid=series_uid)
         mask = io.read_segmentation(segmentation, image=volume, roi=parse_roi(roi))
-        built = moulds.build(
-            mask,
-            image=volume,
-            template=template,
-            plane=normal,
-            lesion=parse_lesion(lesion),
-            progress=lambda text: status.update(f"{text} …"),
-            **overrides,
-        )
-        status.update("Writing …")
-        inputs = {"segmentation": segmentation} | ({} if image is None else {"image": image})
-        folder = built.write(out_dir, overwrite=overwrite, inputs=inputs)
-    _show(built, folder)
+        labels = None if habitats is None else io.read_image(habitats)
+        beside = Companions(habitats=labels, structures=[one.read(segmentation, volume) for one in parts])
+        build |= {"image": volume, "companions": beside}
+        asked = Asked(volume, labels, **wanted)
+        _make(mask, build, asked, Target(out_dir, overwrite, paths), status)
 
 
-def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """Split ``key=value`` items; the template's own model converts and checks the values."""
-    overrides: dict[str, Any] = {}
-    for item in settings:
-        key, found, value = item.partition("=")
-        if not found or not key.strip() or not value.strip():
-            raise InputError(subject=f"--set {item}", expected="key=value, as in --set slot_mm=1.2", found=repr(item))
-        overrides[key.strip().replace("-", "_")] = value.strip()
-    return overrides
+class Target:
+    """Where to write, and from what."""
+
+    def __init__(self, folder: Path, overwrite: bool, inputs: dict[str, Path]) -> None:
+        self.folder = folder
+        self.options: dict[str, Any] = {"overwrite": overwrite, "inputs": inputs}
 
 
-def _with_spacing(overrides: dict[str, Any], spacing_mm: float | None) -> dict[str, Any]:
-    """Add ``--spacing-mm``, and refuse what would not reach the template: only its keys, and ``up``, are settings."""
-    from comould.mould.parameters import Parameters
+def _make(mask: Any, build: dict[str, Any], asked: Any, target: Target, status: Status) -> None:
+    """Build one mould or one for each lesion, with all that goes beside it; then write, then show."""
+    from dataclasses import replace
 
-    known = [*Parameters.model_fields, "up"]
-    if taken := sorted(set(overrides) & {"seg", "template", "plane", "image", "lesion", "progress"}):
-        raise InputError(
-            subject=f"--set {taken[0]}", expected=f"one of {', '.join(known)}", found="something that is no setting"
-        )
-    if spacing_mm is None:
-        return overrides
-    if "spacing_mm" in overrides:
-        raise InputError(
-            subject="spacing", expected="--spacing-mm or --set spacing_mm", found="both", remedy="Give one of them"
-        )
-    return overrides | {"spacing_mm": spacing_mm}
+    from comould import mould as moulds
+    from comould.cli import _mould_extras as extras
+    from comould.cli import _mould_show as show
 
+    def say(text: str) -> None:
+        status.update(f"{text} …")
 
-def parse_plane(text: str) -> str | tuple[float, ...]:
-    """Read a plane's name or a normal vector of 3."""
-    name = text.strip().lower()
-    if name in set(NamedPlane):
-        return name
-    try:
-        normal = tuple(float(part) for part in text.replace(",", " ").split())
-    except ValueError:
-        normal = ()
-    if len(normal) != 3:
-        names = ", ".join(NamedPlane)
-        raise InputError(subject="--plane", expected=f"{names} or a normal such as 0,0.2,1", found=repr(text))
-    return normal
-
-
-def parse_roi(text: str | None) -> str | int | None:
-    """Numbers name a label or ROI number, anything else a structure."""
-    return int(text) if text is not None and text.strip().isdecimal() else text
-
-
-def parse_lesion(text: str | None) -> str | int | None:
-    """Read largest, all or a rank from 1."""
-    if text is None or text in {"largest", "all"}:
-        return text
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise InputError(subject="--lesion", expected="largest, all or a number from 1", found=repr(text))
-
-
-def _show(built: Mould, folder: Path) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in built.summary():
-        table.add_row(f"[dim]{name}[/]", value)
-    out.print(table)
-    out.print("[bold green]Written to[/]", end=" ")
-    out.print(str(folder), markup=False)
+    build = build | {"progress": say}
+    if build["lesion"] == "each":
+        made = moulds.build_each(mask, **{key: value for key, value in build.items() if key != "lesion"})
+        every = extras.prepare_each(made, mask, asked, say)
+        say("Writing")
+        made = replace(made, moulds={number: one.mould for number, one in every.items()})
+        made.write(target.folder, extras=lambda number, _: every[number].extras, **target.options)
+        status.stop()
+        show.show_set(made, every, target.folder)
+        return
+    built = moulds.build(mask, **build)
+    ready = extras.prepare(built, moulds.select_lesion(mask, build["lesion"]), asked, say)
+    say("Writing")
+    ready.mould.write(target.folder, extras=ready.extras, **target.options)
+    status.stop()
+    show.show_mould(ready, target.folder)

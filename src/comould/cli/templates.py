@@ -40,7 +40,7 @@ def templates(
 
     designs, blades, printers and materials list those.
     """
-    from comould.cli.mould import parse_settings
+    from comould.cli._mould_options import parse_settings
 
     overrides = parse_settings(settings or [])
     if overrides and (name is None or name in LISTS):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from comould.pl.mould_figure import mould, mould_view
     from comould.pl.planes_figure import plan_overview, plane, planes
     from comould.pl.pose_figure import pose
+    from comould.pl.sampling_figure import sampling, slab_face
     from comould.pl.section_figure import SectionScene, section
     from comould.pl.spots_figure import spots
 
@@ -28,6 +29,7 @@ _HOME = {
     "mould_figure": ("mould", "mould_view"),
     "planes_figure": ("plan_overview", "plane", "planes"),
     "pose_figure": ("pose",),
+    "sampling_figure": ("sampling", "slab_face"),
     "section_figure": ("SectionScene", "section"),
     "spots_figure": ("spots",),
 }
@@ -50,8 +52,10 @@ __all__ = [
     "pose",
     "ranked",
     "registration_error",
+    "sampling",
     "section",
     "selection_curve",
+    "slab_face",
     "spots",
     "volcano",
 ]

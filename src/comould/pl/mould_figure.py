@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from comould.errors import InputError
 from comould.pl.decor import ON_NOTHING, scale_bar
 from comould.pl.kinds import MouldLike
 from comould.pl.panels import panels
-from comould.pl.render import Body, Camera, Rendered, render
+from comould.pl.render import Body, Camera, MeshLike, Rendered, render
 from comould.pl.style import MOULD, SPECIMEN, context, new_figure
 from comould.space import FloatArray
 
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
 VIEWS = {
     "cut": "Cut away: the specimen lies in its cavity",
-    "lifted": "Specimen lifted out",
+    "lifted": "Taken apart: specimen and upper bodies lifted",
     "top": "From above, mould as glass",
     "front": "Across the slots, mould as glass",
 }
+RGB = tuple[float, float, float]
+LEVEL = (0.0, 0.0, 0.0)
+BODIES = (MOULD, (0.66, 0.75, 0.86), (0.86, 0.82, 0.70))
+"""Colours of a mould's bodies, in their order."""
+
 _GREY = ON_NOTHING.ink
 FOOT = 0.12
 """Share of the height kept free below for scale bar and compass."""
@@ -106,14 +111,49 @@ def mould_picture(mould: MouldLike, view: str, *, width_px: int = 700) -> Render
     middle = 0.5 * (specimen.min(axis=0) + specimen.max(axis=0))
     cut = (across, float(across @ middle)) if view == "cut" else None
     glass = 0.30 if view in {"top", "front"} else 1.0
-    bodies = [Body(mesh, MOULD, glass, cut) for mesh in mould.bodies.values()]
-    lift = 0.0
-    if view == "lifted":
-        top = max(float(np.asarray(mesh.vertices)[:, 2].max()) for mesh in mould.bodies.values())
-        lift = top - float(specimen[:, 2].min()) + 0.12 * float(np.ptp(specimen, axis=0).max())
-    bodies.append(Body(mould.specimen, SPECIMEN, shift=(0.0, 0.0, lift)))
+    shifts = _lifts(mould) if view == "lifted" else {}
+    colours = _colours(mould)
+    meshes: dict[str, MeshLike] = {**mould.bodies, **getattr(mould, "inlays", {})}
+    bodies = [Body(mesh, colours[name], glass, cut, shifts.get(name, LEVEL)) for name, mesh in meshes.items()]
+    bodies.append(Body(mould.specimen, SPECIMEN, shift=shifts.get("", LEVEL)))
     angles = {"cut": (facing - 28.0, 30.0), "lifted": (facing - 38.0, 32.0), "top": (facing, 90.0)}
     return render(bodies, Camera.orbit(*angles.get(view, (facing, 6.0))), width_px=width_px).trimmed()
+
+
+def _inlay_facts(mould: MouldLike) -> dict[str, Mapping[str, Any]]:
+    """Look up what the report says of each inlay: its colour and the body it lies in."""
+    report = getattr(mould, "report", {})
+    return {fact["name"]: fact for fact in report.get("structures", ()) if fact["body"]}
+
+
+def _colours(mould: MouldLike) -> dict[str, RGB]:
+    """Give bodies greys of their own, inlays the colour they are printed in."""
+    from matplotlib.colors import to_rgb
+
+    found = {name: BODIES[n % len(BODIES)] for n, name in enumerate(mould.bodies)}
+    return found | {name: to_rgb(fact["colour"]) for name, fact in _inlay_facts(mould).items()}
+
+
+def _lifts(mould: MouldLike) -> dict[str, RGB]:
+    """Take a mould apart upwards: its lowest body stays, then the specimen (``""``), then what closes over it."""
+    height = {name: _heights(mesh) for name, mesh in mould.bodies.items()}
+    lowest = min(height, key=lambda name: height[name][0])
+    low, high = _heights(mould.specimen)
+    gap = 0.12 * float(np.ptp(np.asarray(mould.specimen.vertices), axis=0).max())
+    floor = height[lowest][1] + gap
+    shifts = {"": (0.0, 0.0, floor - low)}
+    floor += high - low + gap
+    for name in height:
+        if name != lowest:
+            shifts[name] = (0.0, 0.0, floor - height[name][0])
+            floor += height[name][1] - height[name][0] + gap
+    inside = {name: shifts.get(fact["body"], LEVEL) for name, fact in _inlay_facts(mould).items()}
+    return shifts | inside
+
+
+def _heights(mesh: MeshLike) -> tuple[float, float]:
+    z = np.asarray(mesh.vertices)[:, 2]
+    return float(z.min()), float(z.max())
 
 
 def _level(vector: FloatArray) -> FloatArray:
