@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ENGRAVING_PITCH_MM = 0.1
 
+CRUMB_MM3 = 1e-2
+
 OVERLAP_MM3 = 1.0
 """Bodies that stand together may share this much: rounding."""
 
@@ -82,7 +84,7 @@ def inspect(
         *(_sound(name, report, name in parts.bodies) for name, (_, report) in made.items()),
         Check("no mirror: determinant", abs(det - 1.0) < 1e-6, det, "+1"),
         *_apart(parts.bodies),
-        *verify.slot_checks(together, parts.layout, size),
+        *verify.slot_checks(together, parts.layout, size, meant.taken),
         *_readable(parts, surfaces),
         verify.lift_check(sides),
         verify.clearance_check(sides, meant, parts.layout, size),
@@ -163,7 +165,7 @@ def printable(solid: Manifold) -> tuple[Surface, PrintReport]:
     pieces = len(solid.decompose())
     tolerances = (2e-4, 1e-3, 5e-3, 1e-2)
     for tolerance in tolerances:
-        vertices, faces = surface_of(solid.simplify(tolerance))
+        vertices, faces = surface_of(_without_crumbs(solid.simplify(tolerance), pieces))
         # What is left without area has lost an edge: its neighbours close over it.
         vertices, faces = weld(vertices.astype(np.float32), faces)
         surface: Surface = (vertices.astype(np.float64), faces[has_three_corners(faces)])
@@ -172,6 +174,16 @@ def printable(solid: Manifold) -> tuple[Surface, PrintReport]:
         if good or tolerance == tolerances[-1]:
             break
     return surface, report
+
+
+def _without_crumbs(solid: Manifold, pieces: int) -> Manifold:
+    """Drop what simplifying has cut off: pieces without a volume to speak of."""
+    from manifold3d import Manifold, OpType
+
+    found = solid.decompose()
+    if len(found) == pieces:
+        return solid
+    return Manifold.batch_boolean([p for p in found if abs(p.volume()) > CRUMB_MM3] or [Manifold()], OpType.Add)
 
 
 def surface_of(solid: Manifold) -> Surface:

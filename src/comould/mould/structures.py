@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
     from manifold3d import Manifold
 
+LEAST_MARK_MM3 = 0.05
+"""A window that takes more of an engraved mark takes the mark."""
+
+CHIP_SHARE = 0.03
+"""Pieces that a window or inlay cuts loose below this share of their body are chips."""
+
 LEAST_PIECE_MM3 = 8.0
 """Smaller bits of an inlay stay part of the mould: they would not print."""
 
@@ -139,9 +145,11 @@ def _grown(structure: Structure, rotation: FloatArray, shift: FloatArray, by_mm:
         warnings.simplefilter("ignore", ComouldWarning)
         lesion = find_lesion(structure.mask, "all")
     margin = by_mm + 2.0
-    field = distance_field(lesion, rotation, step_mm=grid_step(lesion, margin), margin_mm=margin, above_mm=0.0)
+    # A landmark need not be finer than the mould it is cut with: that would only leave slivers.
+    step = max(grid_step(lesion, margin), 0.5)
+    field = distance_field(lesion, rotation, step_mm=step, margin_mm=margin, above_mm=0.0)
     vertices, faces = field.exact_near(by_mm, field.mesh(0.0)).mesh(by_mm)
-    return solid_of((vertices + shift, faces), f"structure {structure.name!r}")
+    return solid_of((vertices + shift, faces), f"structure {structure.name!r}").simplify(0.02)
 
 
 def _with_window(parts: Parts, structure: Structure, rotation: FloatArray) -> Parts:
@@ -163,22 +171,32 @@ def _with_window(parts: Parts, structure: Structure, rotation: FloatArray) -> Pa
     way = Manifold.batch_boolean(ways, OpType.Add)
     if (parts.outer ^ way).is_empty():
         raise _misses(structure)
-    bodies = {name: body - way for name, body in parts.bodies.items()}
-    return replace(parts, bodies=bodies, taken=parts.taken + way)
+    bodies, taken = {}, parts.taken + way
+    for name, body in parts.bodies.items():
+        bodies[name], chips = _main(body - way)
+        taken += chips
+    lost = [mark for mark in parts.marks if (mark.solid() ^ way).volume() > LEAST_MARK_MM3]
+    if lost:
+        warnings.warn(
+            f"window {structure.name!r}: it takes away the mark{'s' * (len(lost) > 1)} "
+            f"{', '.join(repr(mark.text) for mark in lost)}",
+            ComouldWarning,
+            stacklevel=4,
+        )
+    left = tuple(mark for mark in parts.marks if mark not in lost)
+    return replace(parts, bodies=bodies, taken=taken, marks=left)
 
 
 def _with_inlay(
     parts: Parts, structure: Structure, rotation: FloatArray, size: Parameters
 ) -> tuple[Parts, list[Fitted]]:
-    from manifold3d import Manifold, OpType
-
     near = _grown(structure, rotation, parts.layout.shift, size.clearance_mm + structure.reach_mm)
     bodies, inlays = dict(parts.bodies), {}
     for name, body in parts.bodies.items():
-        kept = [piece for piece in (body ^ near).decompose() if piece.volume() >= LEAST_PIECE_MM3]
-        if kept:
-            inlays[name] = Manifold.batch_boolean(kept, OpType.Add)
-            bodies[name] = body - inlays[name]
+        inlay = _pieces(body ^ near)
+        if not inlay.is_empty():
+            # Cut twice by the same surface: taking the inlay itself away would leave edges that only touch.
+            bodies[name], inlays[name] = _main(body - near)[0], inlay
     if not inlays:
         raise _misses(structure)
     made = [
@@ -192,6 +210,26 @@ def _with_inlay(
         for body, solid in inlays.items()
     ]
     return replace(parts, bodies=bodies), made
+
+
+def _pieces(solid: Manifold) -> Manifold:
+    """Keep the pieces that are large enough to print, without what is shut in inside them."""
+    from manifold3d import Manifold, OpType
+
+    kept = [piece for piece in solid.decompose() if piece.volume() >= LEAST_PIECE_MM3]
+    return Manifold.batch_boolean([Manifold(), *kept], OpType.Add)
+
+
+def _main(body: Manifold) -> tuple[Manifold, Manifold]:
+    """Part a body from chips cut loose, and close what is shut in; larger pieces are for the checks to refuse."""
+    from manifold3d import Manifold, OpType
+
+    pieces = body.decompose()
+    least = CHIP_SHARE * body.volume()
+    kept = [piece for piece in pieces if piece.volume() >= least]
+    chips = [piece for piece in pieces if 0 < piece.volume() < least]
+    whole = body if len(kept) == len(pieces) else Manifold.batch_boolean([Manifold(), *kept], OpType.Add)
+    return whole, Manifold.batch_boolean([Manifold(), *chips], OpType.Add)
 
 
 def _misses(structure: Structure) -> InputError:

@@ -60,27 +60,49 @@ class Check:
         return {"name": self.name, "passed": self.passed, "measured": self.measured, "required": self.required}
 
 
-def slot_checks(triangles: FloatArray, layout: Layout, size: Parameters) -> list[Check]:
-    """Measure every slot on the mesh ``(m, 3, 3)``: width, centre, floor, and that it is open from above."""
+def slot_checks(
+    triangles: FloatArray, layout: Layout, size: Parameters, taken: FloatArray | None = None
+) -> list[Check]:
+    """Measure every slot on the mesh ``(m, 3, 3)``: width, centre, floor, and that it is open from above.
+
+    Where a window was ``taken`` out beside a slot, ``(k, 3, 3)``, there is nothing to measure; every slot must have a
+    place where there is.
+    """
     widths, off, tops, plates = [], [], [], []
-    rays = _cast.Rays(triangles)
+    rays, gone = _cast.Rays(triangles), _cast.Rays(np.zeros((0, 3, 3)) if taken is None else taken)
+    half = 0.5 * size.slot_mm + 0.05
     for slot in layout.slots:
         inset = min(0.25 * size.slot_overhang_mm, 1.0)
+        measured = 0
         for y in (slot.y[0] + inset, slot.y[1] - inset):
             for share in (0.15, 0.9):
-                crossed = rays.along(np.array([0.0, y, slot.floor_z + share * (slot.top_z - slot.floor_z)]), 0)
+                at = np.array([0.0, y, slot.floor_z + share * (slot.top_z - slot.floor_z)])
+                out = gone.along(at, 0)
+                if any((out < slot.x + side).sum() % 2 for side in (-half, half)):
+                    continue
+                measured += 1
+                crossed = rays.along(at, 0)
                 left, right = crossed[crossed < slot.x], crossed[crossed > slot.x]
                 width = right.min() - left.max() if left.size and right.size else np.inf
                 widths.append(float(abs(width - size.slot_mm)))
                 off.append(float(abs(0.5 * (right.min() + left.max()) - slot.x)) if np.isfinite(width) else np.inf)
-            crossed = rays.along(np.array([slot.x, y, 0.0]), 2)
-            tops.append(float(abs(crossed.max() - slot.floor_z)) if crossed.size else np.inf)
-            plates.append(_solid_below(crossed))
+            at = np.array([slot.x, y, 0.0])
+            if not (gone.along(at, 2) < slot.floor_z - 0.05).sum() % 2:
+                crossed = rays.along(at, 2)
+                tops.append(float(abs(crossed.max() - slot.floor_z)) if crossed.size else np.inf)
+                plates.append(_solid_below(crossed))
+        widths.append(0.0 if measured else np.inf)
+    tops, plates = tops or [np.inf], plates or [0.0]
     worst, floor = max(widths), max(tops)
     below = min(slot.tissue_z - slot.floor_z for slot in layout.slots)
     return [
         Check("slot width", worst <= SLOT_TOLERANCE_MM, worst, f"within {SLOT_TOLERANCE_MM} mm of {size.slot_mm:g} mm"),
-        Check("slot centre on its plane", max(off) <= SLOT_TOLERANCE_MM, max(off), f"within {SLOT_TOLERANCE_MM} mm"),
+        Check(
+            "slot centre on its plane",
+            max(off, default=np.inf) <= SLOT_TOLERANCE_MM,
+            max(off, default=np.inf),
+            f"within {SLOT_TOLERANCE_MM} mm",
+        ),
         Check("slots open from above", floor <= SLOT_TOLERANCE_MM, floor, "nothing above the slot floor"),
         Check(
             "plate below the slots",
