@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from comould.errors import ComouldError, ComouldWarning
 
@@ -76,5 +77,5 @@ def _spoken_warnings() -> Iterator[None]:
 
 def _line(label: str, style: str, text: str) -> None:
     sys.stdout.flush()
-    err.print(f"[{style}]{label}:[/]", end=" ")
-    err.print(text, markup=False)
+    # In one go: a spinner that is turning would wipe out a line without an end.
+    err.print(Text.assemble((f"{label}:", style), " ", text))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from comould.mould import MouldSet
 
 PURPOSES = {
-    "mould.3mf": "all bodies with their colours on one bed, for the slicer",
+    "mould.3mf": "all bodies on one bed with their colours",
     "specimen.stl": "the specimen as imaged, to look at or to compare with",
     "preview.png": "a picture of the mould, to look at first",
     "cutting_sheet.pdf": "to print at 100 % and lay beside the mould",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VIEWS = {
     "cut": "Cut away: the specimen lies in its cavity",
-    "lifted": "Taken apart: specimen and upper bodies lifted",
+    "lifted": "Taken apart",
     "top": "From above, mould as glass",
     "front": "Across the slots, mould as glass",
 }
