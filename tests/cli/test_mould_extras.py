@@ -1,4 +1,4 @@
-"""What lies beside a mould: structures, habitats, cores, blocks, sheet, picture, several lesions; through the command."""
+"""What lies beside a mould: structures, habitats, cores, blocks, sheet, picture, several lesions."""
 
 import json
 import os
@@ -47,12 +47,12 @@ def save(array, path, shift_mm=0.0):
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extras")
     centre = SPACING * np.array(SHAPE[::-1]) / 2.0
-    mask = ball(centre, RADII) | ball(centre + (8.0, 6.0, 3.0), (12.0, 10.0, 10.0))
+    mask = ball(centre, RADII) | ball(centre + np.array([8.0, 6.0, 3.0]), (12.0, 10.0, 10.0))
     halves = np.where(np.arange(SHAPE[2]) < centre[0], 1, 2) * mask
     save(mask, folder / "mask.nii.gz")
     save(halves, folder / "habitats.nii.gz")
     save(halves, folder / "elsewhere.nii.gz", shift_mm=500.0)
-    save(ball(centre + (0.0, 0.0, 13.0), (3.0, 3.0, 5.0)), folder / "vein.nii.gz")
+    save(ball(centre + np.array([0.0, 0.0, 13.0]), (3.0, 3.0, 5.0)), folder / "vein.nii.gz")
     save(ball((3.0, 3.0, 3.0), (2.0, 2.0, 2.5)), folder / "far.nii.gz", shift_mm=300.0)
     wide = np.concatenate([mask, ball(centre, (11.0, 9.0, 12.0))], axis=2)
     save(wide, folder / "two.nii.gz")
@@ -123,12 +123,11 @@ def test_each_lesion_gets_a_folder_and_a_key(files):
 
 
 def test_a_mould_too_large_for_the_bed_is_told_with_the_remedy(files):
-    sizes = {"min_wall_mm": 1.2, "min_stroke_mm": 0.8, "min_engrave_mm": 0.4, "min_slot_mm": 0.5, "min_hole_mm": 2.0}
-    sizes |= {"slot_allowance_mm": 0.4, "clearance_mm": 0.4, "pin_clearance_mm": 0.2, "layer_mm": 0.2, "nozzle_mm": 0.4}
-    lines = ["title: Tiny", "source: a test", "process: FDM", "bed_mm: [40, 40, 40]"]
-    lines += [f"{name}: {value}" for name, value in sizes.items()]
-    (files / "tiny.yaml").write_text("\n".join(lines), encoding="utf-8")
-    done = run("mould", files / "mask.nii.gz", "--printer", files / "tiny.yaml", "--out", files / "tiny")
+    large = sitk.ReadImage(str(files / "mask.nii.gz"))
+    large.SetSpacing((5.5 * SPACING).tolist())
+    sitk.WriteImage(large, str(files / "large.nii.gz"))
+    plan = ["--spacing-mm", "55", "--printer", "prusa_mini", "--no-sheet"]
+    done = run("mould", files / "large.nii.gz", *plan, "--out", files / "large")
     assert done.returncode == 0, done.stderr
     assert "comould check --split" in done.stderr
 
