@@ -224,7 +224,9 @@ def test_a_mirrored_mould_would_be_refused(arms_image, monkeypatch):
         return DistanceField(np.ascontiguousarray(swept.values[:, ::-1]), swept.origin_mm, swept.step_mm)
 
     monkeypatch.setattr(DistanceField, "swept_up", mirrored)
-    with pytest.raises(PrintabilityError, match=r"specimen lifts straight out.*clearance as asked.*segmentation lies in free space"):
+    with pytest.raises(
+        PrintabilityError, match=r"specimen lifts straight out.*clearance as asked.*segmentation lies in free space"
+    ):
         build(arms_image, plane="axial", up="anterior")
 
 
@@ -451,7 +453,7 @@ def test_writing_is_all_or_nothing(written, arms_mould, monkeypatch):
         arms_mould.write(out)
     arms_mould.write(out, overwrite=True)
 
-    def broken(*_):
+    def broken(*_, **__):
         raise PrintabilityError(subject="test", found="a fault on the way")
 
     monkeypatch.setattr(result, "_check_written", broken)

@@ -9,9 +9,10 @@ import pytest
 from comould import io
 from comould.mould import build, check
 
-pytestmark = pytest.mark.filterwarnings("ignore:cutting planes. snapped:comould.errors.ComouldWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::comould.errors.ComouldWarning")
 
 CASES = {
+    "STS_002": ("ibsi_sts/nifti/STS_002/MR_T1_mask.nii.gz", {"plane": "axial", "spacing_mm": 5}),
     "STS_003": ("ibsi_sts/nifti/STS_003/MR_T1_mask.nii.gz", {"plane": "axial", "spacing_mm": 5}),
     "STS_008": ("ibsi_sts/nifti/STS_008/CT_mask.nii.gz", {"plane": "axial", "spacing_mm": 5}),
     "oblique prostate": ("prostatex0000/masks/gland_Guerbet23.nii.gz", {"plane": "axial", "template": "prostate"}),
@@ -69,20 +70,47 @@ def test_rtstruct_and_nifti_give_the_same_mould(moulds, test_data):
     assert np.allclose(mould.mould_from_patient.matrix, other.mould_from_patient.matrix, atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["STS_003", "oblique prostate"])
-def test_prusa_slicer_calls_it_manifold(moulds, name, tmp_path):
+def _assert_slicer_takes(mould, folder):
+    """PrusaSlicer finds every printed body manifold, whole, and of the plastic volume reported."""
     if not shutil.which("prusa-slicer"):
         pytest.skip("prusa-slicer is not installed (apt-get install prusa-slicer)")
-    out = moulds(name).write(tmp_path / "out")
-    told = subprocess.run(
-        ["prusa-slicer", "--info", str(out / "mould.stl")], capture_output=True, text=True, check=True, timeout=120
-    ).stdout
-    facts = {k.strip(): v.strip() for k, v in (line.split("=") for line in told.splitlines() if "=" in line)}
-    assert facts["manifold"] == "yes"
-    assert facts.get("open_edges", "0") == "0"
-    assert facts.get("facets_reversed", "0") == "0"
-    assert facts["number_of_parts"] == "1"
-    assert float(facts["volume"]) / 1000 == pytest.approx(moulds(name).report["volumes_ml"]["plastic"], rel=1e-3)
+    total = 0.0
+    for name in mould.bodies:
+        path = folder / f"{name}.stl"
+        mould.print_pose(name).export(path)
+        told = subprocess.run(
+            ["prusa-slicer", "--info", str(path)], capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+        facts = {k.strip(): v.strip() for k, v in (line.split("=") for line in told.splitlines() if "=" in line)}
+        assert facts["manifold"] == "yes", name
+        assert facts.get("open_edges", "0") == "0", name
+        assert facts.get("facets_reversed", "0") == "0", name
+        assert facts["number_of_parts"] == "1", name
+        total += float(facts["volume"]) / 1000.0
+    assert total == pytest.approx(mould.report["volumes_ml"]["plastic"], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_prusa_slicer_calls_it_manifold(moulds, name, tmp_path):
+    _assert_slicer_takes(moulds(name), tmp_path)
+
+
+DESIGNS = ("slab_and_guide", "two_part", "shell")
+
+
+@pytest.mark.filterwarnings("ignore::comould.errors.ComouldWarning")
+@pytest.mark.parametrize(
+    ("name", "design"),
+    [
+        pytest.param(name, design, marks=() if (name, design) == ("STS_008", "two_part") else pytest.mark.slow)
+        for name in CASES
+        for design in DESIGNS
+    ],
+)
+def test_prusa_slicer_takes_every_design(test_data, name, design, tmp_path):
+    path, options = CASES[name]
+    mould = build(io.read_segmentation(test_data / path), **(options | {"design": design}))
+    _assert_slicer_takes(mould, tmp_path)
 
 
 def test_admesh_finds_nothing_to_repair(moulds, tmp_path):
