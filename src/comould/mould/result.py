@@ -127,8 +127,7 @@ class Mould:
         from comould.mould.printing.inspect import inspect
         from comould.mould.printing.limits import limits_of
 
-        size = self.template.parameters
-        limits = limits_of(size.printer or None, size.material or None)
+        limits = limits_of(self.template.printer, self.template.material)
         meshes = {name: self.print_pose(name) for name in self.bodies}
         return {
             name: inspect(np.asarray(mesh.vertices), np.asarray(mesh.faces), limits) for name, mesh in meshes.items()
