@@ -83,15 +83,12 @@ def mould(
     from comould.cli._mould_extras import core_options
 
     parts = parse_structures(structure or [])
-    build: dict[str, Any] = with_options(
-        parse_settings(settings or []),
-        spacing_mm=spacing_mm,
-        design=design,
-        up=parse_up(up),
-        blade=blade,
-        printer=printer,
-        material=material,
-    ) | {"template": template, "plane": parse_plane(plane), "lesion": parse_lesion(lesion)}
+    named = {"spacing_mm": spacing_mm, "design": design, "blade": blade, "printer": printer, "material": material}
+    build: dict[str, Any] = with_options(parse_settings(settings or []), up=parse_up(up), **named) | {
+        "template": template,
+        "plane": parse_plane(plane),
+        "lesion": parse_lesion(lesion),
+    }
     wanted: dict[str, Any] = {
         "cores": core_options(cores, core_mm, habitats=habitats is not None),
         "blocks": parse_blocks(blocks),
@@ -100,20 +97,19 @@ def mould(
     inputs = {"segmentation": segmentation, "image": image, "habitats": habitats}
     paths = {role: path for role, path in inputs.items() if path is not None}
     paths |= {f"structure {one.name}": Path(one.source) for one in parts if Path(one.source).exists()}
+    target = Target(out_dir, overwrite, paths)
     with err.status("Reading the segmentation …") as status:
         from comould import io
         from comould.cli._mould_extras import Asked
-        from comould.io.output import check_target
         from comould.mould import Companions
 
-        check_target(out_dir, overwrite=overwrite)
+        target.refuse_taken()
         volume = None if image is None else io.read_image(image, series_uid=series_uid)
         mask = io.read_segmentation(segmentation, image=volume, roi=parse_roi(roi))
         labels = None if habitats is None else io.read_image(habitats)
         beside = Companions(habitats=labels, structures=[one.read(segmentation, volume) for one in parts])
-        build |= {"image": volume, "companions": beside}
         asked = Asked(volume, labels, **wanted)
-        _make(mask, build, asked, Target(out_dir, overwrite, paths), status)
+        _make(mask, build | {"image": volume, "companions": beside}, asked, target, status)
 
 
 class Target:
@@ -122,6 +118,12 @@ class Target:
     def __init__(self, folder: Path, overwrite: bool, inputs: dict[str, Path]) -> None:
         self.folder = folder
         self.options: dict[str, Any] = {"overwrite": overwrite, "inputs": inputs}
+
+    def refuse_taken(self) -> None:
+        """Refuse a folder that may not be written, before the work."""
+        from comould.io.output import check_target
+
+        check_target(self.folder, overwrite=self.options["overwrite"])
 
 
 def _make(mask: Any, build: dict[str, Any], asked: Any, target: Target, status: Status) -> None:
