@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from comould.mould.design import cuts, hollow, outer, text
 from comould.mould.design.cuts import Slit
+from comould.mould.design.fins import fins
 from comould.mould.design.layout import Layout, plan_layout
 from comould.mould.design.parts import Order, Parts
 from comould.mould.form import Surface, shifted, solid_of
@@ -24,8 +25,10 @@ def make(order: Order) -> Parts:
     cavity = shifted(order.form.opened_up(), layout.shift)
     taken = removals(order, layout, cavity, layout.core.section())
     marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit)
-    solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, text.engraved(marks)])
-    return Parts({"mould": solid}, layout, whole, taken.solid + text.engraved(marks), tuple(marks), slit=taken.slit)
+    hole = solid_of(cavity)
+    gone = taken.solid + text.engraved(marks) + fins(hole, layout, size)
+    solid = minus(whole, [cuts.slots(layout, size), gone, hole])
+    return Parts({"mould": solid}, layout, whole, gone, tuple(marks), slit=taken.slit)
 
 
 @dataclass(frozen=True, eq=False)

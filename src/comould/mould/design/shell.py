@@ -10,6 +10,7 @@ import numpy as np
 
 from comould.mould import marks
 from comould.mould.design import cuts, outer, text
+from comould.mould.design.fins import fins
 from comould.mould.design.layout import TEXT_MARGIN_MM, Layout, plan_layout
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
@@ -35,9 +36,10 @@ def make(order: Order) -> Parts:
     cavity = shifted(order.form.opened_up(), layout.shift)
     written = plate.marks(layout, order)
     taken = removals(order, layout, cavity, wall)
-    engraved = text.engraved(written)
-    solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
-    return Parts({"mould": solid}, layout, whole, taken.solid + engraved, tuple(written), slit=taken.slit)
+    hole = solid_of(cavity)
+    gone = taken.solid + text.engraved(written) + fins(hole, layout, size)
+    solid = minus(whole, [cuts.slots(layout, size), gone, hole])
+    return Parts({"mould": solid}, layout, whole, gone, tuple(written), slit=taken.slit)
 
 
 def _wall(order: Order, layout: Layout) -> CrossSection:

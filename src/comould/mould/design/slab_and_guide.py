@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from comould.mould.design import cuts, outer, text
+from comould.mould.design.fins import fins
 from comould.mould.design.joints import PIN_HEIGHT_MM, Pins, without_chips
 from comould.mould.design.layout import deepened, plan_layout, raised
 from comould.mould.design.open_block import minus, removals
@@ -33,18 +34,20 @@ def make(order: Order) -> Parts:
     for patches in busy.values():
         patches.append((-np.inf, np.inf, split, split + 1e-6))
     marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, taken_up=busy)
-    engraved = text.engraved(marks)
-    solid = minus(whole, [solid_of(cavity), cuts.slots(layout, size), taken.solid, engraved])
+    hole = solid_of(cavity)
+    gone = taken.solid + text.engraved(marks) + fins(hole, layout, size)
+    solid = minus(whole, [cuts.slots(layout, size), gone, hole])
     guide, base = solid.split_by_plane((0.0, 0.0, 1.0), split)
     # The guide is set over the specimen from above: whatever widens above the split must pass through it.
     passing = solid_of(shifted(order.form.opened_at(split - float(layout.shift[2]))[1], layout.shift))
-    passage = passing.trim_by_plane((0.0, 0.0, 1.0), split) - solid_of(cavity)
+    passing += fins(passing, layout, size, low_z=split)
+    passage = passing.trim_by_plane((0.0, 0.0, 1.0), split) - hole
     guide, chips = without_chips(minus(guide, [passing, pins.sockets(split)]))
     return Parts(
         {"base": base + pins.pins(split), "guide": guide},
         layout,
         whole,
-        taken.solid + engraved + chips + passage,
+        gone + chips + passage,
         tuple(replace(mark, body="guide" if mark.at[2] > split else "base") for mark in marks),
         slit=taken.slit,
     )

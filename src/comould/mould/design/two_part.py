@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from comould.mould.design import cuts, outer, text
+from comould.mould.design.fins import fins
 from comould.mould.design.joints import TAB_LENGTH_MM, Pins, clamp_tabs, without_chips
 from comould.mould.design.layout import deepened, plan_layout, raised
 from comould.mould.design.open_block import minus, removals
@@ -38,18 +39,20 @@ def make(order: Order) -> Parts:
             middle, reach = float(np.mean(layout.core.flats[wall])), 0.5 * TAB_LENGTH_MM + 1.0
             patches.append((middle - reach, middle + reach, z - size.clamp_mm - 5.0, z + size.clamp_mm + 5.0))
     marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit, taken_up=busy)
-    engraved = text.engraved(marks)
-    cut = minus(whole, [cuts.slots(layout, size), taken.solid, engraved])
+    below, above = solid_of(lower_cavity), solid_of(upper_cavity)
+    gone = taken.solid + text.engraved(marks)
+    gone += fins(below, layout, size, high_z=z) + fins(above, layout, size, low_z=z)
+    cut = minus(whole, [cuts.slots(layout, size), gone])
     upper, lower = cut.split_by_plane((0.0, 0.0, 1.0), z)
-    upper, chips = without_chips(minus(upper, [solid_of(upper_cavity), pins.sockets(z)]))
+    upper, chips = without_chips(minus(upper, [above, pins.sockets(z)]))
     return Parts(
         {
-            "lower": lower - solid_of(lower_cavity) + pins.pins(z),
+            "lower": lower - below + pins.pins(z),
             "upper": upper,
         },
         layout,
         whole,
-        taken.solid + engraved + chips,
+        gone + chips,
         tuple(replace(mark, body="upper" if mark.at[2] > z else "lower") for mark in marks),
         parting_z=z,
         slit=taken.slit,
