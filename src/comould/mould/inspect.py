@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from comould.errors import PrintabilityError
-from comould.mould import verify, virtual_cut
+from comould.mould import opening, verify, virtual_cut
 from comould.mould.design import Parts
 from comould.mould.form import Surface
 from comould.mould.lesion import Lesion
@@ -75,7 +75,7 @@ def inspect(
     above = [name for name in parts.upside_down if name in triangles]
     lower = np.concatenate([part for name, part in triangles.items() if name not in above])
     upper = np.concatenate([triangles[name] for name in above]) if above else np.zeros((0, 3, 3))
-    sides = verify.Sides(lower, upper, specimen[0][specimen[1]])
+    sides = opening.Sides(lower, upper, specimen[0][specimen[1]])
     meant = verify.Meant(_triangles(parts.outer), _triangles(parts.taken), parts.parting_z)
     det = float(np.linalg.det(mould_from_patient[:3, :3]))
     fit, *others = verify.fit_checks(together, lesion, mould_from_patient, meant, parts.layout, plan, size)
@@ -86,8 +86,8 @@ def inspect(
         *_apart(parts.bodies),
         *verify.slot_checks(together, parts.layout, size, meant.taken),
         *_readable(parts, surfaces),
-        verify.lift_check(sides),
-        verify.clearance_check(sides, meant, parts.layout, size),
+        opening.lift_check(sides),
+        opening.clearance_check(sides, meant, parts.layout, size),
         _by_either(fit, cut),
         cut,
         *placed,
