@@ -124,7 +124,7 @@ def build(
         say("Smoothing the surface")
         form = Form.of(found, pose.rotation, size)
         say("Cutting cavity and slots")
-        name = size.mould_id or _name(found, plan, chosen.design)
+        name = size.mould_id or _name(found, plan, chosen)
         letters = _letters(pose.rotation)
         slots_x = np.array([plane.position_mm for plane in plan])
         parts = CONSTRUCT[chosen.design](Order(form, slots_x, size, letters, name))
@@ -152,11 +152,21 @@ def build(
     )
 
 
-def _name(lesion: Lesion, plan: SlicePlan, design: str) -> str:
-    """Make the mould's name out of what it was made from; rounding does not change it."""
+def _name(lesion: Lesion, plan: SlicePlan, chosen: Template) -> str:
+    """Make the mould's name out of what it was made from: voxels, direction and number of cuts, settings.
+
+    No measured position is among it: that would turn rounding into another name. Nor is the order of storage.
+    """
+    from scipy.optimize import linear_sum_assignment
+
     mask, _ = lesion.crop((0, 0, 0))
-    planes = np.round([plane.origin_mm for plane in plan], 1) + 0.0
-    return marks.make_id(np.packbits(mask).tobytes(), planes.tobytes(), design)
+    axes = lesion.grid.axes
+    # Patient axis L, P, S of each image axis; the array's run the other way, k first.
+    _, of_patient = linear_sum_assignment(-np.abs(axes).round(3))
+    turned = np.transpose(mask, [2 - int(axis) for axis in of_patient])
+    turned = np.flip(turned, tuple(n for n, axis in enumerate(of_patient) if axes[n, axis] < 0))
+    cuts = [*(np.round(plan.normal, 2) + 0.0).tolist(), len(plan)]
+    return marks.make_id(np.packbits(turned).tobytes(), repr(cuts), chosen.design, chosen.parameters.model_dump_json())
 
 
 def _letters(rotation: FloatArray) -> dict[str, str]:
