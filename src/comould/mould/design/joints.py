@@ -120,7 +120,7 @@ def without_chips(solid: Manifold) -> tuple[Manifold, Manifold]:
     if chips and chips[0].volume() > TOLD_MM3:
         lost = sum(chip.volume() for chip in chips) / 1000.0
         warnings.warn(
-            f"upper body: {lost:.1f} ml of islands inside the specimen's outline left out, which nothing would hold; "
+            f"mould: {lost:.1f} ml of islands inside the specimen's outline left out, which nothing would hold; "
             "there the knife is guided at both ends only",
             ComouldWarning,
             stacklevel=5,

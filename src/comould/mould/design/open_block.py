@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from comould.mould.design import cuts, hollow, outer, text
 from comould.mould.design.cuts import Slit
 from comould.mould.design.fins import fins
+from comould.mould.design.joints import without_chips
 from comould.mould.design.layout import Layout, plan_layout
 from comould.mould.design.parts import Order, Parts
 from comould.mould.form import Surface, shifted, solid_of
@@ -27,8 +28,8 @@ def make(order: Order) -> Parts:
     marks = text.frame_marks(layout, size, order.letters, order.name, slit=taken.slit)
     hole = solid_of(cavity)
     gone = taken.solid + text.engraved(marks) + fins(hole, layout, size)
-    solid = minus(whole, [cuts.slots(layout, size), gone, hole])
-    return Parts({"mould": solid}, layout, whole, gone, tuple(marks), slit=taken.slit)
+    solid, chips = without_chips(minus(whole, [cuts.slots(layout, size), gone, hole]))
+    return Parts({"mould": solid}, layout, whole, gone + chips, tuple(marks), slit=taken.slit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from comould.mould import marks
 from comould.mould.design import cuts, outer, text
 from comould.mould.design.fins import fins
+from comould.mould.design.joints import without_chips
 from comould.mould.design.layout import TEXT_MARGIN_MM, Layout, plan_layout
 from comould.mould.design.open_block import minus, removals
 from comould.mould.design.parts import Order, Parts
@@ -38,8 +39,8 @@ def make(order: Order) -> Parts:
     taken = removals(order, layout, cavity, wall)
     hole = solid_of(cavity)
     gone = taken.solid + text.engraved(written) + fins(hole, layout, size)
-    solid = minus(whole, [cuts.slots(layout, size), gone, hole])
-    return Parts({"mould": solid}, layout, whole, gone, tuple(written), slit=taken.slit)
+    solid, chips = without_chips(minus(whole, [cuts.slots(layout, size), gone, hole]))
+    return Parts({"mould": solid}, layout, whole, gone + chips, tuple(written), slit=taken.slit)
 
 
 def _wall(order: Order, layout: Layout) -> CrossSection:
