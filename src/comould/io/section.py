@@ -33,6 +33,8 @@ class Section:
         Which face of that cut was sectioned, as in :class:`~comould.space.CutPlane`; ``None`` when unknown.
     offset_mm
         Distance from the plane along its normal at which the section was taken (microtome depth), 0 as a rule.
+    tissue
+        ``(h, w)`` bool on the working image: where the tissue is, when somebody has drawn it; ``None`` to have it found.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Section:
     plane_id: str | None = None
     face: Face | None = None
     offset_mm: float = 0.0
+    tissue: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -57,6 +60,8 @@ class Section:
             problems.append(f"face {self.face!r} is not '-', '+' or None")
         if not np.isfinite(self.offset_mm):
             problems.append(f"offset_mm {self.offset_mm} is not a number")
+        if self.tissue is not None:
+            problems += _tissue_problems(self.tissue, self.image.shape[:2])
         if problems:
             raise InputError.collect(subject=f"section {self.id!r}", problems=problems)
 
@@ -75,3 +80,9 @@ class Section:
     def image_origin_mm(self) -> float:
         """Slide mm of the centre of working pixel (0, 0), the same along x and y."""
         return (0.5 * self.downsample - 0.5) * self.pixel_size_um / 1000.0
+
+
+def _tissue_problems(tissue: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> list[str]:
+    if tissue.dtype != np.bool_ or tissue.shape != shape:
+        return [f"tissue mask is {tissue.shape} {tissue.dtype}, not bool of the picture's {shape}"]
+    return [] if tissue.any() else ["the tissue mask is empty"]

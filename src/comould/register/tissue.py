@@ -126,7 +126,9 @@ def section_raster(section: Section, spacing_mm: float) -> Raster:
     RegistrationError
         If there is no tissue to be seen.
     """
-    mask = tissue_mask(section.image, subject=f"section {section.id!r}")
+    mask = section.tissue
+    if mask is None:
+        mask = tissue_mask(section.image, subject=f"section {section.id!r}")
     factor = max(1, int(spacing_mm / section.image_pixel_mm + 1e-6))
     weight = block_mean(mask.astype(np.float32), factor)
     covered = weight >= 0.5
