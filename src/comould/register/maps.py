@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
-from comould.space import FloatArray, Frame, Transform
+from comould.space import FloatArray, Frame, Transform, as_points
+from comould.space.bspline import CubicBSpline
 
 SPLINE_HALF_DEPTH_MM = 1000.0
 """Half the thickness of the slab in which an embedded B-spline acts; section points lie at its middle, z = 0."""
@@ -31,24 +31,9 @@ class Spline:
 
     def displacement(self, points: FloatArray) -> FloatArray:
         """Displacement ``(n, 2)`` at points ``(n, 2)``; zero outside the grid's inner cells, as in ITK."""
-        index = (points - np.array(self.origin_mm)) / np.array(self.spacing_mm)
-        size = np.array(self.coefficients.shape[:0:-1])
-        inside = np.all((index >= 1.0) & (index <= size - 2.0), axis=1)
-        found = np.zeros_like(points)
-        at = index[inside]
-        start = np.minimum(np.floor(at).astype(np.intp), size - 3) - 1
-        weights = _cubic_weights(at - start - 1)
-        flat = self.coefficients.reshape(2, -1).T
-        total = np.zeros((len(at), 2))
-        for i, j in product(range(4), repeat=2):
-            row = (start[:, 1] + j) * size[0] + start[:, 0] + i
-            total += (weights[i, :, 0] * weights[j, :, 1])[:, None] * flat[row]
-        found[inside] = total
-        return found
-
-
-def _cubic_weights(t: FloatArray) -> FloatArray:
-    return np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6.0
+        moved = as_points(points)
+        CubicBSpline.planar(self.coefficients, self.spacing_mm, self.origin_mm).move(moved)
+        return moved[:, :2] - points
 
 
 @dataclass(frozen=True, eq=False)
