@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from comould.register.spots import map_spots
     from comould.register.stages import StageSettings
     from comould.register.tissue import section_raster, tissue_mask
+    from comould.register.transcripts import map_transcripts
 
 _MODULE_OF = {
     "ElastixWorker": "elastix",
@@ -30,6 +31,7 @@ _MODULE_OF = {
     "Thresholds": "quality",
     "Uncertainty": "result",
     "map_spots": "spots",
+    "map_transcripts": "transcripts",
     "plane_raster": "plane",
     "section": "align",
     "section_raster": "tissue",
@@ -47,6 +49,7 @@ __all__ = [
     "Thresholds",
     "Uncertainty",
     "map_spots",
+    "map_transcripts",
     "plane_raster",
     "section",
     "section_raster",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -10,8 +11,9 @@ from typing import Any, NoReturn, Self
 import numpy as np
 import numpy.typing as npt
 
-from comould.errors import InputError
+from comould.errors import ComouldWarning, InputError, RegistrationError
 from comould.io.output import write_json
+from comould.register.points import Extent, pixel_positions
 from comould.register.quality import RegistrationQuality
 from comould.space import FloatArray, Transform
 
@@ -63,6 +65,8 @@ class SectionRegistration:
         The floor under the ensemble's spread.
     seed
         The seed it was made with.
+    extent_px
+        Width and height of the section's picture in full-resolution px, where known: positions outside it are told.
     """
 
     section_id: str
@@ -72,6 +76,7 @@ class SectionRegistration:
     quality: RegistrationQuality
     uncertainty: Uncertainty
     seed: int = 0
+    extent_px: Extent | None = None
 
     def map_points(self, points_px: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Map full-resolution pixels to the patient.
@@ -79,12 +84,18 @@ class SectionRegistration:
         Parameters
         ----------
         points_px
-            ``(n, 2)`` x, y.
+            ``(n, 2)`` x, y; any kind of numbers, any number of points: memory goes with the answer, not with the
+            ensemble.
 
         Returns
         -------
         ndarray, ndarray
             Positions ``(n, 3)`` and standard deviations ``(n, 3)``, patient LPS mm.
+
+        Raises
+        ------
+        InputError
+            If positions have another shape or are not finite.
 
         Notes
         -----
@@ -93,13 +104,49 @@ class SectionRegistration:
         pictures and the knife's play do. It does not cover a wrong face or turn (see ``quality.ambiguous``), tissue
         torn or lost, or a kerf that was not kept; calibration against landmarks is a separate matter.
         """
-        points = np.asarray(points_px, dtype=np.float64)
-        position = self.patient_from_section_px.apply(points)
-        variance = np.broadcast_to(self.uncertainty.variance(), position.shape).copy()
-        if self.samples:
-            others = np.stack([sample.apply(points) for sample in self.samples])
-            variance += np.mean((others - position) ** 2, axis=0)
-        return position, np.sqrt(variance)
+        points = pixel_positions(points_px, f"points of {self.section_id}")
+        position, variance = self.patient_from_section_px.apply_with_spread(points, self.samples)
+        variance += self.uncertainty.variance()
+        return position, np.sqrt(variance, out=variance)
+
+    def plausible_points(self, points_px: npt.ArrayLike, k: int | None = None) -> FloatArray:
+        """Map full-resolution pixels to where else in the patient they may lie.
+
+        Parameters
+        ----------
+        points_px
+            ``(n, 2)`` x, y.
+        k
+            How many positions each; all members of the ensemble if None.
+
+        Returns
+        -------
+        ndarray
+            ``(k, n, 3)`` patient LPS mm. Points of one layer belong together: they come from one plausible transform.
+
+        Raises
+        ------
+        InputError
+            If the ensemble has fewer members, or positions have another shape or are not finite.
+
+        Notes
+        -----
+        They differ by what the ensemble varies. The floor of :class:`Uncertainty`, which is in the standard deviation,
+        is not in them.
+        """
+        points = pixel_positions(points_px, f"points of {self.section_id}")
+        k = len(self.samples) if k is None else k
+        if not 0 < k <= len(self.samples):
+            raise InputError(
+                subject=f"plausible positions of {self.section_id}",
+                expected=f"1 to {len(self.samples)}" if self.samples else "an ensemble",
+                found=f"{k} asked for" if self.samples else "none",
+                remedy="Register with n_samples of at least as many",
+            )
+        found = np.empty((k, len(points), 3))
+        for layer, sample in zip(found, self.samples[:k], strict=True):
+            layer[:] = sample.apply(points)
+        return found
 
     def summary(self) -> dict[str, Any]:
         """Give the facts that travel with mapped spots; plain JSON data without ``None``."""
@@ -137,6 +184,7 @@ class SectionRegistration:
             "plane_id": self.plane_id,
             "n_samples": len(self.samples),
             "seed": self.seed,
+            "extent_px": self.extent_px,
             "uncertainty": {
                 "in_plane_mm": self.uncertainty.in_plane_mm,
                 "normal_mm": self.uncertainty.normal_mm,
@@ -172,9 +220,32 @@ class SectionRegistration:
                 RegistrationQuality.from_dict(facts["quality"]),
                 Uncertainty(floor["in_plane_mm"], floor["normal_mm"], normal),
                 int(facts["seed"]),
+                tuple(extent) if (extent := facts.get("extent_px")) else None,
             )
         except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
             _not_ours(folder, f"{type(error).__name__} at {error}", error)
+
+
+def refuse_rejected(used: list[SectionRegistration], *, force: bool) -> None:
+    """Refuse rejected registrations, or warn of them if forced.
+
+    Raises
+    ------
+    RegistrationError
+        If one was rejected, unless forced.
+    """
+    rejected = [one for one in used if one.quality.verdict == "reject"]
+    if not rejected:
+        return
+    said = "; ".join(f"{one.section_id}: {', '.join(one.quality.reasons)}" for one in rejected)
+    if not force:
+        raise RegistrationError(
+            subject="registration",
+            expected="a verdict of accept or review",
+            found=f"rejected: {said}",
+            remedy="Look at the section; force=True uses it all the same",
+        )
+    warnings.warn(f"rejected registrations are used because force was given: {said}", ComouldWarning, stacklevel=3)
 
 
 def _not_ours(folder: Path, found: str, cause: Exception | None = None) -> NoReturn:

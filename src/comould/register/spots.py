@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from comould.errors import ComouldWarning, InputError, RegistrationError
+from comould.errors import InputError
 from comould.io.output import plain
-from comould.register.result import SectionRegistration
+from comould.register.points import count_outside, pixel_positions, tell_outside
+from comould.register.result import SectionRegistration, refuse_rejected
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,6 +25,7 @@ def map_spots(
     key_added: str = "spatial_patient",
     copy: bool = False,
     force: bool = False,
+    samples: int = 0,
 ) -> AnnData | None:
     """Map spots to the patient.
 
@@ -41,30 +42,48 @@ def map_spots(
         Return a changed copy instead of changing ``adata``.
     force
         Use rejected registrations too, with a warning.
+    samples
+        How many plausible positions of each spot to write as well.
 
     Returns
     -------
     AnnData or None
         The copy, if asked for. Written: ``obsm[key_added]`` ``(n, 3)`` patient LPS mm, ``obsm[key_added + "_sd"]``
-        ``(n, 3)`` mm, ``uns["comould"]["registration"]`` (section id to facts, plain JSON types).
+        ``(n, 3)`` mm, if asked for ``obsm[key_added + "_samples"]`` ``(n, samples, 3)`` mm,
+        ``uns["comould"]["registration"]`` (section id to facts, plain JSON types).
 
     Raises
     ------
     RegistrationError
         If a registration that is needed was rejected, unless forced.
     InputError
-        If positions are missing or not finite, or sections and registrations do not match.
+        If positions are missing or not finite, all spots of a section lie outside its picture, sections and
+        registrations do not match, or an ensemble has fewer members than samples are asked for.
+
+    Warns
+    -----
+    ComouldWarning
+        If some spots lie outside their section's picture (where its extent is known).
     """
     which = _sections_of(adata, found := _by_id(registration))
     points = _positions(adata)
-    _refuse_rejected([found[name] for name in dict.fromkeys(which.tolist())], force=force)
+    sections = list(dict.fromkeys(which.tolist()))
+    refuse_rejected([found[name] for name in sections], force=force)
     position, sd = np.full((adata.n_obs, 3), np.nan), np.full((adata.n_obs, 3), np.nan)
-    for name in dict.fromkeys(which.tolist()):
-        rows = which == name
-        position[rows], sd[rows] = found[name].map_points(points[rows])
+    plausible = np.full((adata.n_obs, max(samples, 0), 3), np.nan)
+    for name in sections:
+        # One section's spots need no copy of all of them.
+        rows = slice(None) if len(sections) == 1 else which == name
+        mine, extent = points[rows], found[name].extent_px
+        tell_outside(count_outside(mine, extent), len(mine), extent, f"spots of {name}")
+        position[rows], sd[rows] = found[name].map_points(mine)
+        if samples:
+            plausible[rows] = found[name].plausible_points(mine, samples).transpose(1, 0, 2)
     target = adata.copy() if copy else adata
     target.obsm[key_added], target.obsm[f"{key_added}_sd"] = position, sd
-    facts = {name: plain(found[name].summary()) for name in dict.fromkeys(which.tolist())}
+    if samples:
+        target.obsm[f"{key_added}_samples"] = plausible
+    facts = {name: plain(found[name].summary()) for name in sections}
     # A copy of the inner mapping: the caller's own may be shared with another AnnData.
     known = dict(target.uns.get("comould", {}))
     known["registration"] = {**known.get("registration", {}), **facts}
@@ -116,30 +135,4 @@ def _positions(adata: AnnData) -> np.ndarray:
             expected='obsm["spatial"] (x, y in full-resolution px)',
             found=f"{list(adata.obsm) or 'none'}",
         )
-    points = np.asarray(adata.obsm["spatial"], dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise InputError(subject='obsm["spatial"]', expected="shape (n, 2): x, y", found=f"{points.shape}")
-    bad = int((~np.isfinite(points).all(axis=1)).sum())
-    if bad:
-        raise InputError(
-            subject='obsm["spatial"]',
-            expected="finite positions",
-            found=f"{bad} spots without",
-            remedy="Drop them first",
-        )
-    return points
-
-
-def _refuse_rejected(used: list[SectionRegistration], *, force: bool) -> None:
-    rejected = [one for one in used if one.quality.verdict == "reject"]
-    if not rejected:
-        return
-    said = "; ".join(f"{one.section_id}: {', '.join(one.quality.reasons)}" for one in rejected)
-    if not force:
-        raise RegistrationError(
-            subject="registration",
-            expected="a verdict of accept or review",
-            found=f"rejected: {said}",
-            remedy="Look at the section; force=True uses it all the same",
-        )
-    warnings.warn(f"rejected registrations are used because force was given: {said}", ComouldWarning, stacklevel=3)
+    return pixel_positions(adata.obsm["spatial"], 'obsm["spatial"]', "spots")
