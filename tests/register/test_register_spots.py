@@ -147,3 +147,74 @@ def test_floor_follows_the_normal():
     bare = replace(registration(), samples=())
     _, sd = bare.map_points([[10.0, 10.0]])
     np.testing.assert_allclose(sd, [[0.2, 0.2, 0.9]])
+
+
+def test_plausible_positions_are_written_when_asked_for(tmp_path):
+    adata = spots(("S2", "S1"))
+    both = [registration("S1"), registration("S2", shift=50.0)]
+    map_spots(adata, both, samples=1)
+    found = adata.obsm["spatial_patient_samples"]
+    assert found.shape == (10, 1, 3)
+    np.testing.assert_allclose(found[:, 0], adata.obsm["spatial_patient"] + [0.3, 0, 0], atol=1e-12)
+    adata.write_h5ad(tmp_path / "c.h5ad")
+    np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "c.h5ad").obsm["spatial_patient_samples"], found)
+    np.testing.assert_array_equal(both[0].plausible_points(adata.obsm["spatial"][5:])[0], found[5:, 0])
+
+
+def test_more_plausible_positions_than_members_are_refused():
+    for asked in (2, -1):
+        with pytest.raises(InputError, match=f"plausible positions of S1: expected 1 to 1, found {asked} asked for"):
+            map_spots(spots(), registration(), samples=asked)
+    bare = replace(registration(), samples=())
+    with pytest.raises(InputError, match="plausible positions of S1: expected an ensemble, found none"):
+        bare.plausible_points([[1.0, 2.0]])
+
+
+def test_deviation_is_of_all_members_from_the_one_used():
+    one = registration()
+    rng = np.random.default_rng(1)
+    members = []
+    for _ in range(7):
+        matrix = one.patient_from_section_px.matrix
+        matrix[:3, 3] += rng.normal(0, 1, 3)
+        members.append(Transform.from_matrix(Frame.SECTION_PX, Frame.PATIENT, matrix))
+    one = replace(one, samples=tuple(members))
+    points = rng.integers(0, 2000, (40, 2)).astype(np.uint16)
+    position, sd = one.map_points(points)
+    layers = one.plausible_points(points)
+    expected = np.mean((layers - position) ** 2, axis=0) + one.uncertainty.variance()
+    np.testing.assert_allclose(sd, np.sqrt(expected), rtol=1e-12)
+    np.testing.assert_array_equal(one.plausible_points(points, 3), layers[:3])
+
+
+def test_spots_off_the_picture_are_told_and_all_of_them_refused():
+    adata = spots(("S1", "S2"))
+    framed = [replace(registration("S1"), extent_px=(2001.0, 2001.0)), registration("S2")]
+    map_spots(adata, framed)
+    adata.obsm["spatial"][:2] = [[-0.6, 5.0], [10.0, 2001.0]]
+    # Pixel centres lie on integers: the picture begins and ends half a pixel beyond.
+    adata.obsm["spatial"][2:4] = [[-0.5, 5.0], [10.0, 2000.5]]
+    said = "spots of S1: 2 of 5 positions lie outside the section's picture of 2001 × 2001 px"
+    with pytest.warns(ComouldWarning, match=said) as told:
+        map_spots(adata, framed)
+    assert told[0].filename == __file__
+    adata.obsm["spatial"][:5] += 5000.0
+    with pytest.raises(InputError, match=r"spots of S1: .*found all 5 outside\. Are they full-resolution pixels"):
+        map_spots(adata, framed)
+
+
+def test_the_extent_travels_with_the_registration(tmp_path):
+    for extent in (None, (4000.0, 3000.0)):
+        saved = replace(registration(), extent_px=extent).save(tmp_path / f"{extent is None}")
+        assert SectionRegistration.load(saved).extent_px == extent
+
+
+def test_points_that_are_no_positions_are_refused():
+    one = registration()
+    for method in (one.map_points, one.plausible_points):
+        with pytest.raises(InputError, match="points of S1: expected finite positions, found 2 points without"):
+            method([[1.0, np.nan], [2.0, 3.0], [np.inf, 0.0]])
+        with pytest.raises(InputError, match=r"points of S1: expected shape \(n, 2\): x, y, found \(1, 3\)"):
+            method([[1.0, 2.0, 3.0]])
+        with pytest.raises(InputError, match="points of S1: expected numbers, found <U1"):
+            method([["a", "b"]])
