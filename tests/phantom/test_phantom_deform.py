@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comould.errors import InputError
-from comould.phantom import CutOptions, deform
+from comould.phantom import PRESETS, CutOptions, deform
+from comould.phantom.knife import LATTICE_MM, specimen_in_cut, true_cut
 from comould.phantom.shape import Body
 from comould.space import CutPlane, Frame, Transform
 
@@ -17,8 +18,8 @@ PLANE = CutPlane.from_normal("P01", (-35.0, 12.0, -142.0), (0.1, -0.2, 1.0))
 def placed(seed: int = 0, plane: CutPlane = PLANE, **options) -> deform.Placement:
     chosen = CutOptions(**options)
     rng = np.random.default_rng(seed)
-    cut = deform.true_cut(plane, chosen, rng)
-    return deform.place(plane, cut, deform.specimen_in_cut(BODY, cut), chosen, rng)
+    cut = true_cut(plane, BODY, chosen, rng).patient_from_cut
+    return deform.place(plane, cut, specimen_in_cut(BODY, cut), chosen, rng)
 
 
 def slide_lattice(placement: deform.Placement, n: int = 25) -> np.ndarray:
@@ -96,7 +97,7 @@ def test_unrotated_section_is_the_plane_as_imaged():
 
 @pytest.mark.parametrize("bending", [0.5, 1.0, 1.4])
 def test_bending_has_the_stated_size_and_no_affine_part(bending):
-    tissue = deform.specimen_in_cut(BODY, PLANE.patient_from_plane)
+    tissue = specimen_in_cut(BODY, PLANE.patient_from_plane)
     centre = (tissue.min(axis=0) + tissue.max(axis=0)) / 2
     bend = deform._bending(tissue, centre, CutOptions(bending_mm=bending), np.random.default_rng(2))
     moved = bend.apply(tissue)[:, :2] - tissue
@@ -115,7 +116,7 @@ def test_folding_is_refused():
 
 def test_a_draw_that_folds_is_drawn_anew():
     """At 2.6 mm some first draws fold; every section still comes out, and sound."""
-    tissue = deform.specimen_in_cut(BODY, PLANE.patient_from_plane)
+    tissue = specimen_in_cut(BODY, PLANE.patient_from_plane)
     centre, options = (tissue.min(axis=0) + tissue.max(axis=0)) / 2, CutOptions(bending_mm=2.6)
     empty = deform._empty_spline(tissue, centre, options)
     first = [deform._draw(empty, tissue, 2.6, np.random.default_rng(seed)) for seed in range(10)]
@@ -128,9 +129,9 @@ def test_a_draw_that_folds_is_drawn_anew():
 
 def test_small_caps_bend_less():
     cap = CutPlane.from_normal("cap", BODY.surface_mm()[np.argmax(BODY.surface_mm()[:, 2])] - [0, 0, 1.5], (0, 0, 1))
-    tissue = deform.specimen_in_cut(BODY, cap.patient_from_plane)
+    tissue = specimen_in_cut(BODY, cap.patient_from_plane)
     bend = deform._bending(tissue, tissue.mean(axis=0), CutOptions(), np.random.default_rng(0))
-    radius = np.sqrt(len(tissue) * deform.LATTICE_MM**2 / np.pi)
+    radius = np.sqrt(len(tissue) * LATTICE_MM**2 / np.pi)
     assert radius < 15.0
     moved = np.linalg.norm(bend.apply(tissue)[:, :2] - tissue, axis=1)
     assert np.sqrt(np.mean(moved**2)) == pytest.approx(radius / 15.0, rel=1e-6)
@@ -148,17 +149,6 @@ def test_tissue_keeps_its_margin_on_the_slide(seed):
     assert bare.max() < 6.0
 
 
-def test_cutting_error_moves_and_tilts_the_cut():
-    options = CutOptions(offset_sd_mm=1.0, tilt_sd_deg=3.0)
-    cuts = [deform.true_cut(PLANE, options, np.random.default_rng(seed)) for seed in range(60)]
-    offsets = [PLANE.distance_mm(cut.apply([[0.0, 0.0, 0.0]]))[0] for cut in cuts]
-    tilts = [np.rad2deg(np.arccos(np.clip(cut.matrix[:3, 2] @ PLANE.normal, -1, 1))) for cut in cuts]
-    assert 0.7 < np.std(offsets) < 1.3
-    assert 2.0 < np.mean(tilts) < 6.0
-    exact = deform.true_cut(PLANE, CutOptions(), np.random.default_rng(0))
-    np.testing.assert_allclose(exact.matrix, PLANE.patient_from_plane.matrix, atol=1e-12)
-
-
 def test_truth_survives_a_file(tmp_path):
     truth = placed(5).patient_from_section_px
     again = Transform.load(truth.save(tmp_path / "truth.h5"))
@@ -166,6 +156,54 @@ def test_truth_survives_a_file(tmp_path):
     np.testing.assert_array_equal(again.apply(points), truth.apply(points))
 
 
-def test_missed_plane_has_no_specimen():
-    far = CutPlane.from_normal("far", (-35.0, 12.0, 0.0), (0, 0, 1))
-    assert deform.specimen_in_cut(BODY, far.patient_from_plane).shape == (0, 2)
+@pytest.mark.parametrize("seed", range(3))
+def test_hard_sections_show_every_bit_of_tissue_once(seed):
+    """Area on the slide times the determinant is the area of the cut, and the truth can be turned round."""
+    placement = placed(seed, **{**PRESETS["hard"], "offset_mm": 0.0, "tilt_deg": 0.0})
+    points = slide_lattice(placement, 160)
+    patient = placement.patient_from_section_px.apply(points)
+    inside = BODY.level_mm(patient) <= 0.0
+    determinant = np.linalg.det(in_plane_jacobian(placement, points[inside]))
+    assert (np.sign(determinant) == (-1.0 if placement.flipped else 1.0)).all()
+    cell = np.prod(np.ptp(points, axis=0) / 159)
+    area = len(specimen_in_cut(BODY, placement.patient_from_cut)) * LATTICE_MM**2
+    assert np.abs(determinant).sum() * cell == pytest.approx(area, rel=0.01)
+    back = placement.patient_from_section_px.solve_inverse(patient[inside][::40])
+    np.testing.assert_allclose(back[:, :2], points[inside][::40], atol=1e-3)
+
+
+def test_longer_waves_bend_more_gently():
+    """The same displacement in longer waves strains the tissue less."""
+    tissue = specimen_in_cut(BODY, PLANE.patient_from_plane)
+    least = {}
+    for cell in (13.0, 26.0):
+        empty = deform._empty_spline(tissue, tissue.mean(axis=0), CutOptions(bending_cell_mm=cell))
+        draws = [deform._draw(empty, tissue, 2.0, np.random.default_rng(seed)) for seed in range(12)]
+        least[cell] = np.median([deform._determinant(bend, tissue[::7]).min() for bend in draws])
+    assert least[26.0] > least[13.0] + 0.05
+
+
+def test_strong_bending_of_small_sections_is_scaled_down_further():
+    cap = CutPlane.from_normal("cap", BODY.surface_mm()[np.argmax(BODY.surface_mm()[:, 2])] - [0, 0, 2.5], (0, 0, 1))
+    tissue = specimen_in_cut(BODY, cap.patient_from_plane)
+    options = CutOptions.preset("hard")
+    bend = deform._bending(tissue, tissue.mean(axis=0), options, np.random.default_rng(0))
+    radius = np.sqrt(len(tissue) * LATTICE_MM**2 / np.pi)
+    moved = np.linalg.norm(bend.apply(tissue)[:, :2] - tissue, axis=1)
+    assert np.sqrt(np.mean(moved**2)) == pytest.approx(3.0 * radius / 21.0, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("difficulty", ["easy", "medium", "hard"])
+def test_every_section_can_be_drawn(difficulty):
+    options = CutOptions.preset(difficulty)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        body = Body.draw(rng, 60.0, np.array([50.0, 45.0, 40.0]), np.array([-35.0, 12.0, -140.0]))
+        heights = body.surface_mm()[:, 2]
+        for z in np.arange(heights.min() + 1.5, heights.max(), 5.0):
+            plane = CutPlane.from_normal("P", (-35.0, 12.0, z), (0, 0, 1))
+            cut = true_cut(plane, body, options, rng).patient_from_cut
+            tissue = specimen_in_cut(body, cut)
+            if len(tissue) * LATTICE_MM**2 > 20.0:
+                assert min(deform.place(plane, cut, tissue, options, rng).size_px) > 50

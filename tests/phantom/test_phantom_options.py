@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from comould.errors import InputError
 from comould.phantom import CutOptions, SpecimenOptions, specimen
-from comould.phantom.options import _CUT_RANGES, _SPECIMEN_RANGES, checked_seed, make
+from comould.phantom.cut_options import CUT_RANGES, PRESETS
+from comould.phantom.options import _SPECIMEN_RANGES, checked_seed, make
 
 
 def test_defaults_are_valid_and_frozen():
@@ -73,15 +74,32 @@ def test_bad_seed(seed):
 
 
 def test_every_numeric_option_has_a_range():
-    for kind, ranges in ((SpecimenOptions, _SPECIMEN_RANGES), (CutOptions, _CUT_RANGES)):
+    for kind, ranges in ((SpecimenOptions, _SPECIMEN_RANGES), (CutOptions, CUT_RANGES)):
         free = {f.name for f in dataclasses.fields(kind)} - set(ranges)
         assert free <= {"habitats", "rotate", "flip", "capture_mm"}
 
 
-@given(name=st.sampled_from(sorted(_CUT_RANGES)), share=st.floats(0.0, 1.0))
+@given(name=st.sampled_from(sorted(CUT_RANGES)), share=st.floats(0.0, 1.0))
 def test_any_value_in_range_is_taken(name, share):
-    low, high = _CUT_RANGES[name]
+    low, high = CUT_RANGES[name]
     value = min(low + share * (high - low), high)
     rest = {"image_pixel_um": 1000.0} if name == "pixel_size_um" else {"pixel_size_um": 1.0}
     rest.pop(name, None)
     assert getattr(make(CutOptions, {name: max(value, 1.0) if "pixel" in name else value, **rest}, "cut"), name) >= low
+
+
+def test_difficulties_rise_and_may_be_overridden():
+    easy, medium, hard = (CutOptions.preset(name) for name in ("easy", "medium", "hard"))
+    for name in ("shrinkage", "bending_mm", "stain_sd", "fade", "tint", "blur_um"):
+        values = [getattr(options, name) for options in (easy, medium, hard)]
+        assert values == sorted(values), name
+    assert (hard.shrinkage, hard.bending_mm, hard.offset_mm, hard.tilt_deg) == (0.15, 3.0, 1.0, 5.0)
+    assert CutOptions.preset(None) == CutOptions()
+    assert CutOptions.preset("hard", {"tilt_deg": 0.0}).tilt_deg == 0.0
+    assert set(PRESETS) == {"easy", "medium", "hard"}
+
+
+@pytest.mark.parametrize("bad", ["Hard", "", "impossible", 3])
+def test_unknown_difficulty(bad):
+    with pytest.raises(InputError, match="difficulty: expected one of easy, medium, hard, found"):
+        CutOptions.preset(bad)

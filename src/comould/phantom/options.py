@@ -1,14 +1,17 @@
-"""What can be chosen about a phantom and about cutting it: two frozen records, checked when made."""
+"""What can be chosen about a specimen: a frozen record, checked when made, and the checks all records share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from comould.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 HABITAT_NAMES = ("immune-hot", "hypoxic", "stromal", "proliferative")
 """The habitats a phantom can have, in label order (1, 2, …)."""
@@ -74,7 +77,7 @@ class SpecimenOptions:
     def __post_init__(self) -> None:
         for name in ("extent_ratio", "centre_mm", "spacing_mm", "acquisition_deg", "habitats"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        problems = _out_of_range(self, _SPECIMEN_RANGES)
+        problems = out_of_range(self, _SPECIMEN_RANGES)
         names = self.habitats
         if (
             not 3 <= len(names) <= len(HABITAT_NAMES)
@@ -86,62 +89,6 @@ class SpecimenOptions:
             problems.append(f"min_fraction {self.min_fraction} leaves no room for {len(names)} habitats")
         if problems:
             raise InputError.collect(subject="phantom options", problems=problems)
-
-
-@dataclass(frozen=True)
-class CutOptions:
-    """How the specimen is cut, processed, photographed and measured.
-
-    Parameters
-    ----------
-    shrinkage
-        Share of its length the tissue loses between imaging and slide (0.06: the slide shows 94 %).
-    anisotropy
-        Standard deviation of the further stretch along a random direction, and of shear (0.015: 1.5 %).
-    bending_mm
-        Root-mean-square smooth in-plane displacement over the tissue beyond its affine part; less, in proportion,
-        for sections of under 15 mm mean radius.
-    rotate
-        Lay each section down at any angle of the full circle; otherwise as the plane's u and v run.
-    flip
-        Let chance decide which face is up, and tell nobody (``Section.face`` is ``None``); otherwise the plane's face.
-    offset_sd_mm, tilt_sd_deg
-        Cutting error: standard deviation of the true cut's distance from its plane, and of its tilt about u and v.
-        The section is not told.
-    spot_pitch_um
-        Distance between neighbouring spot centres. 800 covers the section as several capture areas would, thinned;
-        100 with ``capture_mm=6.5`` gives one Visium area.
-    capture_mm
-        Side of the square capture area laid on the middle of the tissue; ``None`` covers the section.
-    pixel_size_um
-        Full-resolution pixel, the unit of ``obsm["spatial"]``.
-    image_pixel_um
-        Pixel of the working image; at least the full-resolution pixel.
-    margin_mm
-        Bare glass around the tissue.
-    """
-
-    shrinkage: float = 0.06
-    anisotropy: float = 0.015
-    bending_mm: float = 1.0
-    rotate: bool = True
-    flip: bool = True
-    offset_sd_mm: float = 0.0
-    tilt_sd_deg: float = 0.0
-    spot_pitch_um: float = 800.0
-    capture_mm: float | None = None
-    pixel_size_um: float = 10.0
-    image_pixel_um: float = 50.0
-    margin_mm: float = 4.0
-
-    def __post_init__(self) -> None:
-        problems = _out_of_range(self, _CUT_RANGES)
-        if self.capture_mm is not None and not (np.isfinite(self.capture_mm) and self.capture_mm > 0):
-            problems.append(f"capture_mm {self.capture_mm} is not a positive length")
-        if not problems and self.image_pixel_um < self.pixel_size_um:
-            problems.append(f"image_pixel_um {self.image_pixel_um} is finer than pixel_size_um {self.pixel_size_um}")
-        if problems:
-            raise InputError.collect(subject="cutting options", problems=problems)
 
 
 _SPECIMEN_RANGES: dict[str, tuple[float, float]] = {
@@ -164,20 +111,9 @@ _SPECIMEN_RANGES: dict[str, tuple[float, float]] = {
     "n_genes": (300, 5000),
 }
 
-_CUT_RANGES: dict[str, tuple[float, float]] = {
-    "shrinkage": (-0.2, 0.5),
-    "anisotropy": (0, 0.1),
-    "bending_mm": (0, 20),
-    "offset_sd_mm": (0, 10),
-    "tilt_sd_deg": (0, 20),
-    "spot_pitch_um": (20, 20000),
-    "pixel_size_um": (0.1, 1000),
-    "image_pixel_um": (5, 1000),
-    "margin_mm": (0.5, 50),
-}
 
-
-def _out_of_range(options: Any, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
+def out_of_range(options: Any, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Say which fields are no number, or outside their range; whole numbers where the default is one."""
     problems = []
     for field in fields(options):
         if field.name not in ranges:
@@ -196,7 +132,7 @@ def _out_of_range(options: Any, ranges: Mapping[str, tuple[float, float]]) -> li
     return problems
 
 
-Options = TypeVar("Options", SpecimenOptions, CutOptions)
+Options = TypeVar("Options", bound="DataclassInstance")
 
 
 def make(kind: type[Options], given: Mapping[str, Any], subject: str) -> Options:

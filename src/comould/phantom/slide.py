@@ -7,36 +7,44 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from comould.phantom.cut_options import CutOptions
 from comould.phantom.deform import Placement
-from comould.phantom.options import CutOptions
+from comould.phantom.stain import STAINS, Stain
 from comould.phantom.tissue import Samples, Tissue
 from comould.space import FloatArray
 
-STAINS = np.array([[0.65, 0.70, 0.29], [0.09, 0.95, 0.28]])
-"""Optical density of haematoxylin and of eosin in red, green, blue (after Ruifrok & Johnston 2001, PMID 11531144)."""
-
-GLASS = np.array([243.0, 242.0, 245.0])
 _COARSE_PX = 8
 _FIELD_MM = 0.2
 _CHUNK = 32768
 
 
-def paint(tissue: Tissue, placement: Placement, options: CutOptions, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def paint(
+    tissue: Tissue, placement: Placement, stain: Stain, options: CutOptions, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
     """Paint the working image ``(h, w, 3)``."""
     width, height = placement.size_px
     uv = _cut_position(placement, options)
     pixel_mm = options.image_pixel_um / 1000.0
     lattice = _Lattice.lay(tissue, placement)
-    grain = _grain((height, width), pixel_mm, rng)
-    picture = np.full((height * width, 3), GLASS, dtype=np.float32)
+    strength = _grain((height, width), pixel_mm, rng) * stain.strength((width, height))
+    picture = np.full((height * width, 3), stain.background, dtype=np.float32)
     for start in range(0, len(uv), _CHUNK):
         rows = slice(start, start + _CHUNK)
         shown, cover, samples = lattice.samples(uv[rows], 1.5 * pixel_mm)
         stains = tissue.looks(("haematoxylin", "eosin"), samples) * cover
-        density = stains.astype(np.float32) * grain[:, rows][:, shown]
+        density = stains.astype(np.float32) * strength[:, rows][:, shown]
         picture[start + shown] *= np.exp(-(density.T @ STAINS.astype(np.float32)))
-    picture += 1.5 * rng.standard_normal((height * width, 1), dtype=np.float32)
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8).reshape(height, width, 3)
+    picture = _blurred(picture.reshape(height, width, 3), options.blur_um / options.image_pixel_um)
+    picture += 1.5 * rng.standard_normal((height, width, 1), dtype=np.float32)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+def _blurred(picture: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
+    from scipy import ndimage
+
+    if sigma_px == 0.0:
+        return picture
+    return np.stack([ndimage.gaussian_filter(picture[..., n], sigma_px, truncate=3.0) for n in range(3)], axis=-1)
 
 
 def _cut_position(placement: Placement, options: CutOptions) -> FloatArray:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from comould.phantom.cut_options import CutOptions
 from comould.phantom.deform import Placement
 from comould.phantom.genes import GeneModel
-from comould.phantom.options import CutOptions
 from comould.phantom.tissue import Tissue
 from comould.space import FloatArray
 
