@@ -26,8 +26,16 @@ class Counts:
     genes: pd.DataFrame
 
 
-def read_10x(path: Path) -> Counts:
-    """Read ``filtered_feature_bc_matrix`` as ``.h5`` or folder of mtx; genes only, symbols made unique.
+def read_10x(path: Path, expected_kinds: frozenset[str] = frozenset()) -> Counts:
+    """Read a 10x feature matrix as ``.h5`` or folder of mtx; genes only, symbols made unique.
+
+    Parameters
+    ----------
+    path
+        The file or folder. Of a matrix of probes (``raw_probe_bc_matrix.h5``) the probes Space Ranger counts are added
+        up to their genes.
+    expected_kinds
+        Kinds of other features that are left out without a word, such as a platform's controls.
 
     Raises
     ------
@@ -45,18 +53,48 @@ def read_10x(path: Path) -> Counts:
         # h5py, pandas and scipy raise many kinds on damaged files.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(subject=str(path), expected="a 10x feature-barcode matrix", found=reason) from error
-    genes, matrix = data.var.astype(dict.fromkeys(data.var.columns, str)), data.X
+    genes = data.var.astype(dict.fromkeys(data.var.columns, str))
+    return only_genes(Counts(data.X, pd.Index(data.obs_names.astype(str)), genes), path, expected_kinds)
+
+
+def only_genes(counts: Counts, path: Path, expected_kinds: frozenset[str] = frozenset()) -> Counts:
+    """Leave out what is no gene (column ``feature_types``), add probes up to genes, make symbols unique, and check.
+
+    Raises
+    ------
+    InputError
+        If no gene or no spot is left, or the values are no counts.
+    """
+    genes, matrix = counts.genes, counts.matrix
     if "feature_types" in genes:
         expressed = (genes["feature_types"] == "Gene Expression").to_numpy()
-        if not expressed.all():
-            _warn(f"{int((~expressed).sum())} features that are not gene expression are left out")
-            genes, matrix = genes[expressed], matrix[:, np.flatnonzero(expressed)]
+        strange = ~expressed & ~genes["feature_types"].isin(expected_kinds).to_numpy()
+        if strange.any():
+            _warn(f"{int(strange.sum())} features that are not gene expression are left out")
+        genes, matrix = genes[expressed], matrix[:, np.flatnonzero(expressed)]
+    if "probe_ids" in genes:
+        genes, matrix = _sum_probes(genes, matrix)
     if 0 in matrix.shape:
         raise InputError(
             subject=str(path), expected="spots and genes", found=f"{matrix.shape[0]} spots, {matrix.shape[1]} genes"
         )
     genes = genes.set_axis(unique_genes(genes.index), axis=0)
-    return check(Counts(matrix, pd.Index(data.obs_names.astype(str)), genes), path)
+    return check(Counts(matrix, counts.spots, genes), path)
+
+
+def _sum_probes(genes: pd.DataFrame, matrix: Any) -> tuple[pd.DataFrame, Any]:
+    """Add probes up to genes; probes Space Ranger filters out of its own gene counts do not enter."""
+    from scipy import sparse
+
+    if "filtered_probes" in genes:
+        counted = (genes["filtered_probes"] == "True").to_numpy()
+        genes, matrix = genes[counted], matrix[:, np.flatnonzero(counted)]
+    which, ids = pd.factorize(genes["gene_ids"])
+    adder = sparse.csr_matrix((np.ones(len(which)), (np.arange(len(which)), which)), shape=(len(which), len(ids)))
+    first = genes[~genes["gene_ids"].duplicated().to_numpy()]
+    kept = [column for column in ("gene_ids", "feature_types", "genome") if column in first]
+    _warn(f"{len(which)} probes are added up to {len(ids)} genes")
+    return first[kept], sparse.csr_matrix(matrix) @ adder
 
 
 def read_matrix_table(path: Path, names: pd.Index | None) -> Counts:

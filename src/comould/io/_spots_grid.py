@@ -16,6 +16,10 @@ RESIDUAL_TOLERANCE = 0.35
 """Largest median distance of spots from the fitted array, in pitches; beyond half a pitch spots would be confused."""
 
 
+FIT_SPOTS = 20_000
+"""Positions that a fit uses at most: the millions of a binned array measure its scale no better."""
+
+
 @dataclass(frozen=True)
 class ArrayFit:
     """How array positions lie in the picture.
@@ -73,8 +77,12 @@ def fit_array(units: FloatArray, px: FloatArray, subject: str) -> ArrayFit:
 
     Notes
     -----
-    Iteratively reweighted least squares with Huber weights at twice the scaled median residual.
+    Iteratively reweighted least squares with Huber weights at twice the scaled median residual; of more than
+    :data:`FIT_SPOTS` positions a random part is used, always the same.
     """
+    if len(units) > FIT_SPOTS:
+        some = np.random.default_rng(np.random.SeedSequence(0)).choice(len(units), FIT_SPOTS, replace=False)
+        units, px = units[some], px[some]
     design = np.column_stack([units, np.ones(len(units))])
     if len(units) < 3 or np.linalg.matrix_rank(design - design.mean(axis=0) * [1, 1, 0], tol=1e-6) < 3:
         raise InputError(

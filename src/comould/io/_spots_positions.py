@@ -90,7 +90,7 @@ def read_positions(path: Path) -> Positions:
         header = [str(name) for name in raw.columns]
     else:
         header = [str(cell).strip() for cell in raw.iloc[0]]
-        if any(_is_number(cell) for cell in header[1:]):
+        if any(is_number(cell) for cell in header[1:]):
             return _headerless(raw, path)
         raw = raw.iloc[1:]
     raw.columns = pd.Index([name.lower() for name in header])
@@ -182,7 +182,8 @@ def _numbers(raw: pd.DataFrame, columns: list[str], path: Path) -> pd.DataFrame:
     return numbers
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Tell whether a cell of a table reads as a number."""
     try:
         float(text)
     except ValueError:

@@ -137,7 +137,7 @@ def atomic_directory(target: str | Path, *, overwrite: bool = False) -> Iterator
     try:
         yield work
         work.chmod(0o777 & ~_umask())
-        _swap_in(work, target)
+        swap_in(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -183,7 +183,8 @@ def check_target(target: str | Path, *, overwrite: bool = False) -> None:
         )
 
 
-def _swap_in(work: Path, target: Path) -> None:
+def swap_in(work: Path, target: Path) -> None:
+    """Put a finished file or folder at its place, in one step; what was there goes only when that worked."""
     if not target.exists():
         work.rename(target)
         return

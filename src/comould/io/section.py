@@ -34,7 +34,7 @@ class Section:
     offset_mm
         Distance from the plane along its normal at which the section was taken (microtome depth), 0 as a rule.
     tissue
-        ``(h, w)`` bool on the working image: where the tissue is, when somebody has drawn it; ``None`` to have it found.
+        ``(h, w)`` bool on the working image: where the tissue is, if somebody has drawn it; ``None`` to have it found.
     """
 
     id: str

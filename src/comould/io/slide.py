@@ -13,6 +13,7 @@ from comould.errors import ComouldError, ComouldWarning, InputError
 from comould.io import _slide_tiff
 from comould.io._slide_pixels import Block, BlockMean, bands, cells, rgb
 from comould.io._slide_tiff import PixelSize
+from comould.io.regions import with_tissue
 from comould.io.section import Section
 from comould.space.planes import Face
 
@@ -42,6 +43,7 @@ def read_section(
     plane_id: str | None = None,
     face: Face | None = None,
     offset_mm: float = 0.0,
+    tissue: str | Path | None = None,
 ) -> Section:
     """Read a section's picture at working resolution, with a pixel size that is known and never guessed.
 
@@ -59,6 +61,8 @@ def read_section(
         Size of a working pixel; 8 µm unless given. Never finer than the full resolution: pictures are not enlarged.
     plane_id, face, offset_mm
         Where the section was taken: see :class:`Section`.
+    tissue
+        A mask or polygons of the tissue somebody has drawn: see :func:`comould.io.read_tissue`.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def read_section(
         raise InputError(
             subject=str(path), expected="a readable picture", found=reason, remedy="Export the picture again"
         ) from error
-    return Section(id, image, size, downsample, plane_id, face, offset_mm)
+    section = Section(id, image, size, downsample, plane_id, face, offset_mm)
+    return section if tissue is None else with_tissue(section, tissue)
 
 
 def _kind(path: Path) -> str:

@@ -7,23 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from comould.errors import ComouldWarning, InputError
-from comould.io import _spots_counts, _spots_grid
-from comould.io._spots_positions import Positions, read_positions, read_scalefactors
-from comould.space.frames import FloatArray
+from comould.io import _spots_counts, _spots_ranger, _spots_size, _xenium
+from comould.io._spots_positions import Positions, read_positions
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-VISIUM_PITCH_UM = 100.0
-"""Distance between the centres of neighbouring Visium spots."""
-
-PIXEL_TOLERANCE = 0.03
-"""Largest relative difference between two statements of the pixel size."""
-
-_REMEDY = "Give pixel_size_um= (µm per full-resolution pixel) or pitch_um= (distance of neighbouring spots)"
 
 
 def read_spots(
@@ -33,14 +25,17 @@ def read_spots(
     section: str | None = None,
     pixel_size_um: float | None = None,
     pitch_um: float | None = None,
+    bin_um: int | None = None,
+    alignment: str | Path | npt.ArrayLike | None = None,
 ) -> AnnData:
-    """Read the spots of one section with their counts, pixel positions and the size of a pixel.
+    """Read the spots, bins or cells of one section with their counts, pixel positions and the size of a pixel.
 
     Parameters
     ----------
     path
-        A Space Ranger folder (``outs`` or its parent; old or new ``tissue_positions``; ``.h5`` or mtx); an ``.h5ad``;
-        or counts alone (10x ``.h5``, CSV or TSV, ``.gz`` too, spots in rows) with ``positions``.
+        A Space Ranger folder (``outs`` or its parent; old or new ``tissue_positions``; ``.h5`` or mtx; of Visium HD the
+        same or one bin's folder); a Xenium output folder; an ``.h5ad``; or counts alone (10x ``.h5``, CSV or TSV,
+        ``.gz`` too, spots in rows) with ``positions``.
     positions
         Table of positions for counts given alone: Space Ranger's, the ST spot detector's (``x y new_x new_y pixel_x
         pixel_y selected``), name + x + y, or x + y in the order of the counts.
@@ -51,14 +46,20 @@ def read_spots(
         must agree within 3 %, and the stated size is used.
     pitch_um
         Distance of neighbouring spots: 100 for Visium (the default where the array is Visium's), 200 for ST arrays.
+    bin_um
+        Which bins of Visium HD (2, 8 or 16 as a rule); 8 unless given or the folder is that of one bin.
+    alignment
+        For Xenium: the ``(3, 3)`` matrix from pixels of an H&E picture to pixels of the morphology picture, or the CSV
+        Xenium Explorer writes it to (``…_imagealignment.csv``). Positions are then pixels of the H&E picture.
 
     Returns
     -------
     AnnData
         ``X`` CSR counts; ``obsm["spatial"]`` ``(n, 2)`` float64 x, y in full-resolution pixels; ``obs["in_tissue"]``,
         ``obs["array_row"]``, ``obs["array_col"]`` where known; ``obs["section"]`` when given;
-        ``uns["comould"]`` with ``pixel_size_um``, ``pitch_um`` and ``source``; for Space Ranger
-        ``uns["spatial"][section]["scalefactors"]``.
+        ``uns["comould"]`` with ``pixel_size_um``, ``pitch_um`` (for Xenium the median distance of neighbouring cells)
+        and ``source``; for Space Ranger ``uns["spatial"][section]["scalefactors"]``; for Xenium the columns of the
+        cell table in ``obs``.
 
     Raises
     ------
@@ -73,7 +74,8 @@ def read_spots(
 
     Notes
     -----
-    The pixel size comes from a robust fit of all array positions, at any rotation, and never from
+    Visium HD and Xenium state their pixel size; Visium HD's is checked by its array as well. Elsewhere the pixel size
+    comes from a robust fit of all array positions, at any rotation, and never from
     ``spot_diameter_fullres``, which is not the 55 µm of a spot.
     """
     path = Path(path)
@@ -82,13 +84,16 @@ def read_spots(
             raise InputError(subject=f"{name} of {path.name}", expected="a positive number", found=f"{value}")
     if not path.exists():
         raise InputError(subject=str(path), expected="a Space Ranger folder, h5ad or table of counts", found="nothing")
+    _check_options(path, positions, pitch_um, bin_um, alignment)
     with warnings.catch_warnings():
         # What anndata, scanpy and pandas have to tell each other is no matter of the reader's.
         for kind in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", kind)
         warnings.filterwarnings("ignore", message="(Variable|Observation) names are not unique")
-        if path.is_dir():
-            data = _space_ranger(path, positions, pixel_size_um, pitch_um)
+        if _xenium.is_bundle(path):
+            data = _xenium.read_cells(path, pixel_size_um, alignment)
+        elif path.is_dir():
+            data = _spots_ranger.read(path, positions, pixel_size_um, pitch_um, bin_um)
             data.uns["spatial"] = {section or "section": {"scalefactors": data.uns.pop("scalefactors"), "images": {}}}
         elif _is_h5ad(path):
             data = _h5ad(path, positions, pixel_size_um, pitch_um)
@@ -99,41 +104,23 @@ def read_spots(
     return data
 
 
-def _space_ranger(path: Path, positions: str | Path | None, stated: float | None, pitch: float | None) -> AnnData:
-    outs = path / "outs" if (path / "outs" / "spatial").is_dir() else path
-    counts = _find_counts(outs)
-    spatial = outs / "spatial"
-    names = ("tissue_positions.csv", "tissue_positions.parquet", "tissue_positions_list.csv")
-    where = Path(positions) if positions else next((spatial / n for n in names if (spatial / n).is_file()), None)
-    if where is None:
+def _check_options(
+    path: Path, positions: str | Path | None, pitch: float | None, bin_um: int | None, alignment: object
+) -> None:
+    """Refuse options that the platform has no use for, instead of passing them over."""
+    xenium = _xenium.is_bundle(path)
+    unused = {"positions": positions, "pitch_um": pitch} if xenium else {"alignment": alignment}
+    if xenium or not path.is_dir():
+        unused["bin_um"] = bin_um
+    given = [name for name, value in unused.items() if value is not None]
+    if given:
+        kind = "a Xenium folder, which has its own" if xenium else "other data than Visium HD's and Xenium's folders"
         raise InputError(
-            subject=str(outs), expected=f"spatial/{' or spatial/'.join(names)}", found="none", remedy="Give positions="
+            subject=str(path),
+            expected=f"no {' or '.join(given)} for {kind}",
+            found="it was given",
+            remedy="Leave it out",
         )
-    factors = read_scalefactors(spatial / "scalefactors_json.json")
-    known = read_positions(where)
-    # Visium HD bins lie on a square grid whose size the scale factors state.
-    square = factors.get("bin_size_um")
-    size, pitch_um = _sizes(known, stated, pitch or square or VISIUM_PITCH_UM, square is None, str(where))
-    if "microns_per_pixel" in factors:
-        _agree(factors["microns_per_pixel"], size, f"pixel size in {spatial.name}/scalefactors_json.json")
-    matrix, table = _spots_counts.pair(_spots_counts.read_10x(counts), known.table, str(path))
-    data = _spots_counts.assemble(matrix, table)
-    data.uns["scalefactors"] = factors
-    data.uns["comould"] = {"pixel_size_um": size, "pitch_um": pitch_um, "source": "space_ranger"}
-    return data
-
-
-def _find_counts(outs: Path) -> Path:
-    name = "filtered_feature_bc_matrix"
-    found = [p for p in (outs / f"{name}.h5", outs / name) if p.exists()] or sorted(outs.glob(f"*{name}.h5"))
-    if not found:
-        raise InputError(
-            subject=str(outs),
-            expected=f"{name}.h5 or a folder {name}",
-            found="none",
-            remedy="Give the outs folder of Space Ranger, or the counts file with positions=",
-        )
-    return found[0]
 
 
 def _with_positions(path: Path, positions: str | Path | None, stated: float | None, pitch: float | None) -> AnnData:
@@ -151,8 +138,10 @@ def _with_positions(path: Path, positions: str | Path | None, stated: float | No
     counts = _spots_counts.read_10x(path) if ten_x else _spots_counts.read_matrix_table(path, names)
     if not known.named:
         known = _named_by_order(known, counts.spots, where)
-    hexagonal = known.ruler is None and _is_hexagonal(known.table)
-    size, pitch_um = _sizes(known, stated, pitch or (VISIUM_PITCH_UM if hexagonal else None), hexagonal, str(where))
+    hexagonal = known.ruler is None and _spots_size.is_hexagonal(known.table)
+    size, pitch_um = _spots_size.settle(
+        known, stated, pitch or (_spots_size.VISIUM_PITCH_UM if hexagonal else None), hexagonal, str(where)
+    )
     matrix, table = _spots_counts.pair(counts, known.table, str(path))
     data = _spots_counts.assemble(matrix, table)
     data.uns["comould"] = {"pixel_size_um": size, "pitch_um": pitch_um, "source": "10x_h5" if ten_x else "table"}
@@ -214,11 +203,11 @@ def _h5ad(path: Path, positions: str | Path | None, stated: float | None, pitch:
     kept = dict(data.uns.get("comould") or {})
     written = kept.get("pixel_size_um")
     if written is not None and stated is not None:
-        _agree(float(written), stated, f"uns['comould']['pixel_size_um'] of {path.name}")
-    hexagonal = _is_hexagonal(table)
-    pitch = pitch or kept.get("pitch_um") or (VISIUM_PITCH_UM if hexagonal else None)
+        _spots_size.agree(float(written), stated, f"uns['comould']['pixel_size_um'] of {path.name}")
+    hexagonal = _spots_size.is_hexagonal(table)
+    pitch = pitch or kept.get("pitch_um") or (_spots_size.VISIUM_PITCH_UM if hexagonal else None)
     fallback = stated if stated is not None else written
-    size, pitch_um = _sizes(
+    size, pitch_um = _spots_size.settle(
         Positions(table), fallback, None if pitch is None else float(pitch), hexagonal, f"{path}, obsm['spatial']"
     )
     data.uns["comould"] = {"source": "h5ad", **kept, "pixel_size_um": size, "pitch_um": pitch_um}
@@ -245,60 +234,3 @@ def _check_h5ad(data: AnnData, path: Path) -> None:
             warnings.warn(f"X holds no raw counts ({'; '.join(wrong)}): it is kept as it is", ComouldWarning, 5)
     if problems:
         raise InputError.collect(subject=str(path), problems=problems)
-
-
-def _is_hexagonal(table: pd.DataFrame) -> bool:
-    if not {"array_col", "array_row"} <= set(table):
-        return False
-    return _spots_grid.is_doubled(table[["array_col", "array_row"]].to_numpy())
-
-
-def _sizes(
-    known: Positions, stated: float | None, pitch: float | None, hexagonal: bool, subject: str
-) -> tuple[float, float]:
-    """Settle the pixel size and the pitch (both µm) from what is stated and what the array shows."""
-    table = known.table
-    px = table[["x_px", "y_px"]].to_numpy()
-    if not {"array_col", "array_row"} <= set(table) and known.ruler is None:
-        if stated is None:
-            raise InputError(
-                subject=f"pixel size for {subject}",
-                expected="a size in µm",
-                found="none, and no array coordinates to measure it by",
-                remedy="Give pixel_size_um= (µm per full-resolution pixel)",
-            )
-        return float(stated), float(pitch or _spots_grid.nearest_neighbour_px(px) * stated)
-    units: FloatArray = known.ruler if known.ruler is not None else table[["array_col", "array_row"]].to_numpy()
-    if stated is None and pitch is None:
-        raise InputError(
-            subject=f"pixel size for {subject}",
-            expected="a size in µm, or the pitch of the array",
-            found="neither",
-            remedy=_REMEDY,
-        )
-    try:
-        fit = _spots_grid.fit_array(_spots_grid.hexagonal(units) if hexagonal else units, px, f"array of {subject}")
-    except InputError:
-        # Few spots in a row cannot be measured by; a stated size does not need them.
-        if stated is None or len(px) >= 6:
-            raise
-        return float(stated), float(pitch or _spots_grid.nearest_neighbour_px(px) * stated)
-    if fit.mirrored:
-        warnings.warn(
-            "the spot array appears mirrored in the picture: turned over, or x and y exchanged", ComouldWarning, 4
-        )
-    if stated is None:
-        return float(pitch or 0.0) / fit.px_per_unit, float(pitch or 0.0)
-    if pitch is not None:
-        _agree(pitch / fit.px_per_unit, stated, f"pixel size for {subject}", f" from a pitch of {pitch:g} µm")
-    return float(stated), float(pitch or fit.px_per_unit * stated)
-
-
-def _agree(found: float, stated: float, subject: str, how: str = "") -> None:
-    if abs(stated - found) > PIXEL_TOLERANCE * found:
-        raise InputError(
-            subject=subject,
-            expected=f"{found:.4g} µm{how} (within 3 %)",
-            found=f"{stated:.4g} µm",
-            remedy="Leave pixel_size_um out, or correct the one that is wrong",
-        )
