@@ -9,9 +9,11 @@ import contextlib
 import faulthandler
 import os
 import queue
+import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -121,15 +123,43 @@ def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
         head, arrays = inbox.get()
         started = time.perf_counter()
         try:
-            answer: dict[str, Any] = {"transform": elastix.register(head, arrays)}
+            with _never_alone(jobs, head.get("timeout_s")):
+                answer: dict[str, Any] = {"transform": elastix.register(head, arrays)}
         except Exception as error:
             answer = {"error": " ".join(str(error).split())[-600:] or type(error).__name__}
         write_message(answers, {**answer, "seconds": time.perf_counter() - started})
 
 
+@contextlib.contextmanager
+def _never_alone(jobs: BinaryIO, timeout_s: float | None) -> Iterator[None]:
+    """End the process when the caller dies during a job.
+
+    elastix holds Python's lock for as long as it computes, so :func:`listen` cannot see the caller go. The kernel can:
+    a hang-up of the job's pipe, which carries nothing during a job, becomes SIGIO, and that ends a process. Where
+    there is no such signal a watchdog ends it some time after the caller must have given up.
+    """
+    if timeout_s is not None:
+        faulthandler.dump_traceback_later(timeout_s + 10.0, exit=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(faulthandler.cancel_dump_traceback_later)
+        if sys.platform == "linux":
+            import fcntl
+
+            pipe = jobs.fileno()
+            flags = fcntl.fcntl(pipe, fcntl.F_GETFL)
+            fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(pipe, fcntl.F_SETFL, flags | os.O_ASYNC)
+            stack.callback(fcntl.fcntl, pipe, fcntl.F_SETFL, flags)
+        # A caller that was gone before gives no signal: hand the lock over, so that the listener may see it.
+        time.sleep(0.001)
+        yield
+
+
 def main() -> None:
     """Keep the pipes to ourselves: whatever native code prints must go to the log."""
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
+    # An interrupt from the keyboard goes to every process of the terminal; what becomes of us is the caller's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)

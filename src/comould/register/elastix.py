@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import queue
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from comould.errors import RegistrationError
-from comould.register._messages import Arrays, read_message, write_message
+from comould.register._messages import Arrays, message_bytes
+from comould.register._process import WorkerLostError, WorkerProcess
 
 START_TIMEOUT_S = 300.0
 JOB_TIMEOUT_S = 120.0
-_Answer = dict[str, Any]
 _STAGE = "elastix stage"
 
 
@@ -51,11 +47,8 @@ class ElastixWorker:
     def __init__(self, *, timeout_s: float = JOB_TIMEOUT_S) -> None:
         self.timeout_s = timeout_s
         self._lock = threading.RLock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answers: queue.Queue[_Answer | None] = queue.Queue()
-        self._log: Path | None = None
+        self._process: WorkerProcess | None = None
         self._ready = False
-        atexit.register(self.close)
 
     def __enter__(self) -> Self:
         return self
@@ -67,10 +60,16 @@ class ElastixWorker:
     def pid(self) -> int | None:
         """Process id while the process lives."""
         process = self._process
-        return None if process is None or process.poll() is not None else process.pid
+        return None if process is None else process.pid
 
     def start(self) -> Self:
-        """Start the process if it does not run; returns at once."""
+        """Start the process if it does not run; returns at once.
+
+        Raises
+        ------
+        RegistrationError
+            If no process can be started.
+        """
         with self._lock:
             if self.pid is None:
                 self._launch()
@@ -90,12 +89,7 @@ class ElastixWorker:
                 answer = self._next_answer(timeout_s, "start of the elastix worker")
                 if not answer.get("ready"):
                     self._kill()
-                    raise RegistrationError(
-                        subject="elastix worker",
-                        expected="to start",
-                        found=str(answer.get("error")),
-                        remedy="Is itk-elastix installed?",
-                    )
+                    raise _no_start(str(answer.get("error")), "Is itk-elastix installed?")
                 self._ready = True
         return self
 
@@ -124,114 +118,75 @@ class ElastixWorker:
         RegistrationError
             If it crashes or hangs.
         """
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        message = message_bytes({**head, "timeout_s": limit_s}, arrays)
         with self._lock:
             self.wait_ready()
-            process = self._process
-            if process is None or process.stdin is None:  # pragma: no cover
-                raise self._lost(_STAGE)
+            if self._process is not None:
+                self._process.send(message)
             try:
-                write_message(_binary(process.stdin), head, arrays)
-            except (BrokenPipeError, OSError) as error:
-                raise self._lost(_STAGE) from error
-            answer = self._next_answer(self.timeout_s if timeout_s is None else timeout_s, _STAGE)
+                answer = self._next_answer(limit_s, _STAGE)
+            except BaseException:
+                # Also after an interrupt: the answer to this job must not be taken for that to the next.
+                self._kill()
+                raise
         if "transform" not in answer:
             raise ElastixStageError(
                 subject=_STAGE, expected="a transform", found=f"elastix' error: {answer.get('error')}"
             )
         return dict(answer["transform"])
 
+    def abort(self) -> None:
+        """End the process at once, whatever it does; a job that another thread waits for raises RegistrationError."""
+        process = self._process
+        if process is not None:
+            process.stop()
+
     def close(self) -> None:
         """End the process; a later job would start it again."""
         with self._lock:
-            process = self._process
-            if process is not None and process.poll() is None and process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=1.0 if self._ready else 0.05)
+            if self._process is not None:
+                self._process.close(1.0 if self._ready else 0.05)
             self._kill()
         atexit.unregister(self.close)
 
+    @staticmethod
+    def _command() -> list[str]:
+        return [sys.executable, "-P", "-m", "comould.register._worker"]
+
     def _launch(self) -> None:
         self._kill()
-        handle, name = tempfile.mkstemp(prefix="comould-elastix-", suffix=".log")
-        self._log = Path(name)
         environment = dict(os.environ)
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         environment["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "comould.register._worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=handle,
-                env=environment,
-            )
-        finally:
-            os.close(handle)
-        self._process = process
-        self._answers = queue.Queue()
-        self._ready = False
-        threading.Thread(target=_listen, args=(process.stdout, self._answers), daemon=True).start()
+            self._process = WorkerProcess(self._command(), environment)
+        except OSError as error:
+            raise _no_start(str(error), "The operating system refuses another process") from error
+        atexit.unregister(self.close)
+        atexit.register(self.close)
 
-    def _next_answer(self, timeout_s: float, what: str) -> _Answer:
+    def _next_answer(self, timeout_s: float, what: str) -> dict[str, Any]:
+        process = self._process
+        if process is None:
+            raise RegistrationError(subject=what, expected="an answer", found="the elastix process was ended")
         try:
-            answer = self._answers.get(timeout=timeout_s)
-        except queue.Empty:
-            tail = self._tail()
-            self._kill()
-            raise RegistrationError(
-                subject=what, expected=f"an answer within {timeout_s:g} s", found=f"none; its log ends: {tail}"
-            ) from None
-        if answer is None:
-            raise self._lost(what)
-        return answer
-
-    def _lost(self, what: str) -> RegistrationError:
-        code: int | None = None
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(timeout=5)
-        tail = self._tail()
+            return process.answer(timeout_s)
+        except TimeoutError:
+            expected, found, remedy = f"an answer within {timeout_s:g} s", "none", ""
+        except WorkerLostError as error:
+            expected, found, remedy = "an answer", f"{error}", "The next job starts a fresh process"
         self._kill()
-        return RegistrationError(
-            subject=what,
-            expected="an answer",
-            found=f"the elastix process ended (exit code {code}); its log ends: {tail}",
-            remedy="The next job starts a fresh process",
+        raise RegistrationError(
+            subject=what, expected=expected, found=f"{found}; its log ends: {process.log_tail()}", remedy=remedy
         )
-
-    def _tail(self, length: int = 300) -> str:
-        try:
-            text = self._log.read_text(encoding="utf-8", errors="replace") if self._log else ""
-        except OSError:
-            text = ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return " | ".join(lines)[-length:] or "(empty)"
 
     def _kill(self) -> None:
         process, self._process, self._ready = self._process, None, False
         if process is not None:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError, ValueError):
-                        stream.close()
-        if self._log is not None:
-            self._log.unlink(missing_ok=True)
-            self._log = None
+            process.kill()
 
 
-def _binary(stream: Any) -> BinaryIO:
-    return stream
-
-
-def _listen(stream: BinaryIO, answers: queue.Queue[_Answer | None]) -> None:
-    """Hand on what the process says; ``None`` when it is gone."""
-    with contextlib.suppress(EOFError, OSError, ValueError):
-        while True:
-            answers.put(read_message(stream)[0])
-    answers.put(None)
+def _no_start(found: str, remedy: str) -> RegistrationError:
+    return RegistrationError(subject="elastix worker", expected="to start", found=found, remedy=remedy)

@@ -46,8 +46,8 @@ def count_outside(points_px: npt.NDArray[Any], extent_px: Extent | None) -> int:
     return int(np.count_nonzero(~((points_px >= low) & (points_px <= high)).all(axis=1)))
 
 
-def tell_outside(outside: int, total: int, extent_px: Extent | None, subject: str, *, stacklevel: int = 3) -> None:
-    """Warn of positions off the picture.
+def tell_outside(outside: int, total: int, extent_px: Extent | None, subject: str) -> None:
+    """Warn the caller's caller of positions off the picture.
 
     Raises
     ------
@@ -68,5 +68,5 @@ def tell_outside(outside: int, total: int, extent_px: Extent | None, subject: st
         f"{subject}: {outside} of {total} positions lie outside the section's picture of {size}; "
         "they are mapped as if the slide went on",
         ComouldWarning,
-        stacklevel=stacklevel + 1,
+        stacklevel=3,
     )

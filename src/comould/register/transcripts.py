@@ -83,7 +83,7 @@ def _mapped(chunks: Iterable[Any], registration: SectionRegistration) -> Iterato
         total += len(points)
         position, sd = registration.map_points(points)
         yield _joined(chunk, position, sd) if hasattr(chunk, "columns") else (position, sd)
-    tell_outside(outside, total, registration.extent_px, f"transcripts of {registration.section_id}", stacklevel=2)
+    tell_outside(outside, total, registration.extent_px, f"transcripts of {registration.section_id}")
 
 
 def _positions(chunk: Any, subject: str) -> npt.NDArray[Any]:
