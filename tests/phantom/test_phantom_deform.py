@@ -18,8 +18,9 @@ PLANE = CutPlane.from_normal("P01", (-35.0, 12.0, -142.0), (0.1, -0.2, 1.0))
 def placed(seed: int = 0, plane: CutPlane = PLANE, **options) -> deform.Placement:
     chosen = CutOptions(**options)
     rng = np.random.default_rng(seed)
-    cut = true_cut(plane, BODY, chosen, rng).patient_from_cut
-    return deform.place(plane, cut, specimen_in_cut(BODY, cut), chosen, rng)
+    cut = true_cut(plane, BODY, chosen, rng)
+    tearing = np.random.default_rng(seed + 1)
+    return deform.place(cut, specimen_in_cut(BODY, cut.patient_from_cut), chosen, rng, tearing)
 
 
 def slide_lattice(placement: deform.Placement, n: int = 25) -> np.ndarray:
@@ -203,7 +204,7 @@ def test_every_section_can_be_drawn(difficulty):
         heights = body.surface_mm()[:, 2]
         for z in np.arange(heights.min() + 1.5, heights.max(), 5.0):
             plane = CutPlane.from_normal("P", (-35.0, 12.0, z), (0, 0, 1))
-            cut = true_cut(plane, body, options, rng).patient_from_cut
-            tissue = specimen_in_cut(body, cut)
+            cut = true_cut(plane, body, options, rng)
+            tissue = specimen_in_cut(body, cut.patient_from_cut)
             if len(tissue) * LATTICE_MM**2 > 20.0:
-                assert min(deform.place(plane, cut, tissue, options, rng).size_px) > 50
+                assert min(deform.place(cut, tissue, options, rng).size_px) > 50

@@ -11,6 +11,7 @@ import numpy as np
 from comould.errors import InputError
 from comould.phantom.options import make, out_of_range
 
+TellFace = Literal["auto", "right", "wrong", "no"]
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 
@@ -49,6 +50,23 @@ class CutOptions:
         Largest share of light the background takes away in red, green or blue.
     blur_um
         Standard deviation of the picture's Gaussian blur.
+    tears
+        How many parts tore off and lie a little apart, turned by up to 4°; each 6 to 22 % of the tissue.
+    tear_mm
+        Glass between a torn-off part and the rest.
+    pieces
+        1, or 2 for a section in two pieces turned against each other by up to 20°.
+    piece_gap_mm
+        Glass between the two pieces.
+    missing
+        Share of the tissue that is lost, as a wedge.
+    dust, pen, folds
+        How many specks lie on the slide, strokes of a pen run along the tissue, and dark bands as of folded tissue
+        cross it. They are painted over: the tissue stays where it is.
+    swapped
+        How many neighbouring pairs of sections bear each other's name and plane.
+    tell_face
+        ``"auto"`` as `flip` says; ``"right"``, ``"wrong"`` or ``"no"``: what ``Section.face`` says of the face shown.
     spot_pitch_um
         Distance between neighbouring spot centres. 800 covers the section as several capture areas would, thinned;
         100 with ``capture_mm=6.5`` gives one Visium area.
@@ -81,6 +99,16 @@ class CutOptions:
     fade: float = 0.0
     tint: float = 0.0
     blur_um: float = 0.0
+    tears: int = 0
+    tear_mm: float = 1.5
+    pieces: int = 1
+    piece_gap_mm: float = 4.0
+    missing: float = 0.0
+    dust: int = 0
+    pen: int = 0
+    folds: int = 0
+    swapped: int = 0
+    tell_face: TellFace = "auto"
     spot_pitch_um: float = 800.0
     capture_mm: float | None = None
     pixel_size_um: float = 10.0
@@ -91,6 +119,8 @@ class CutOptions:
         problems = out_of_range(self, CUT_RANGES)
         if self.capture_mm is not None and not (np.isfinite(self.capture_mm) and self.capture_mm > 0):
             problems.append(f"capture_mm {self.capture_mm} is not a positive length")
+        if self.tell_face not in get_args(TellFace):
+            problems.append(f"tell_face {self.tell_face!r} is not one of {', '.join(get_args(TellFace))}")
         if not problems and self.image_pixel_um < self.pixel_size_um:
             problems.append(f"image_pixel_um {self.image_pixel_um} is finer than pixel_size_um {self.pixel_size_um}")
         if problems:
@@ -158,6 +188,15 @@ CUT_RANGES: dict[str, tuple[float, float]] = {
     "fade": (0, 0.9),
     "tint": (0, 0.5),
     "blur_um": (0, 2000),
+    "tears": (0, 3),
+    "tear_mm": (0.2, 20),
+    "pieces": (1, 2),
+    "piece_gap_mm": (0.5, 50),
+    "missing": (0, 0.6),
+    "dust": (0, 2000),
+    "pen": (0, 10),
+    "folds": (0, 10),
+    "swapped": (0, 20),
     "spot_pitch_um": (20, 20000),
     "pixel_size_um": (0.1, 1000),
     "image_pixel_um": (5, 1000),

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from comould.errors import GeometryError, InputError
 from comould.phantom.cut_options import CutOptions
-from comould.phantom.knife import LATTICE_MM
+from comould.phantom.knife import LATTICE_MM, TrueCut
 from comould.phantom.shape import rotation
-from comould.space import CutPlane, FloatArray, Frame, Transform
+from comould.phantom.tears import Part, Wedge, lose, tear
+from comould.space import FloatArray, Frame, Transform
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -38,8 +39,12 @@ class Placement:
 
     Parameters
     ----------
-    patient_from_section_px
-        The truth: full-resolution pixels to patient mm.
+    parts
+        The piece that stayed, and those that tore off.
+    ways
+        For each part, full-resolution pixels to patient mm: the truth wherever the slide shows that part.
+    flat_from_section_px
+        Full-resolution pixels to the flat section as it lies, in mm of the cut's u and v.
     patient_from_cut
         The true cut: its own plane coordinates to patient mm (the plan's plane, but for cutting error).
     outline_mm
@@ -50,25 +55,65 @@ class Placement:
         Whether the slide shows the mirror image of what was imaged.
     angle_deg
         Rotation from slide to plane, after the flip of x.
+    lost
+        What is missing.
     """
 
-    patient_from_section_px: Transform
+    parts: tuple[Part, ...]
+    ways: tuple[Transform, ...]
+    flat_from_section_px: Transform
     patient_from_cut: Transform
     outline_mm: FloatArray
     size_px: tuple[int, int]
     flipped: bool
     angle_deg: float
+    lost: Wedge | None
+
+    @property
+    def patient_from_section_px(self) -> Transform:
+        """The truth of the piece that stayed, which is all of it as a rule."""
+        return self.ways[0]
 
     @property
     def cut_from_section_px(self) -> Transform:
         """Full-resolution pixels to the true cut's u, v (and 0)."""
-        return self.patient_from_cut.inverse() @ self.patient_from_section_px
+        return self.cut_from(0)
+
+    def cut_from(self, part: int) -> Transform:
+        """As :attr:`cut_from_section_px`, for one of the parts."""
+        return self.patient_from_cut.inverse() @ self.ways[part]
+
+    def depth_mm(self, part: int, points_px: FloatArray) -> FloatArray:
+        """How deep in a part full-resolution pixels ``(n, 2)`` lie, infinite when nothing is torn; negative outside."""
+        chosen = self.parts[part]
+        if not chosen.edges:
+            return np.full(len(points_px), np.inf)
+        way, unmoved = self.flat_from_section_px, chosen.unmoved
+        return chosen.depth_mm((way if unmoved is None else unmoved @ way).apply(points_px)[:, :2])
+
+    def locate(self, points_px: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Patient mm ``(n, 3)`` of full-resolution pixels, and the part each lies in, −1 where none is left."""
+        patient = self.ways[0].apply(points_px)
+        part = np.zeros(len(patient), dtype=np.int64)
+        if len(self.parts) > 1:
+            part = np.where(self.depth_mm(0, points_px) > 0.0, 0, -1)
+        for number in range(1, len(self.parts)):
+            mine = np.flatnonzero(self.depth_mm(number, points_px) > 0.0)
+            patient[mine] = self.ways[number].apply(points_px[mine])
+            part[mine] = number
+        if self.lost is not None:
+            part[self.lost.depth_mm(self.patient_from_cut.inverse().apply(patient)[:, :2]) <= 0.0] = -1
+        return patient, part
 
 
 def place(
-    plane: CutPlane, patient_from_cut: Transform, tissue_uv: FloatArray, options: CutOptions, rng: np.random.Generator
+    cut: TrueCut,
+    tissue_uv: FloatArray,
+    options: CutOptions,
+    rng: np.random.Generator,
+    tearing: np.random.Generator | None = None,
 ) -> Placement:
-    """Deform a section and lay it on its slide.
+    """Deform a section and lay it on its slide; without a generator for it nothing tears.
 
     Raises
     ------
@@ -76,7 +121,7 @@ def place(
         If the bending asked for would fold the tissue.
     """
     face_up = options.flip and bool(rng.random() < 0.5)
-    flipped = face_up != (plane.face == "+")
+    flipped = face_up != (cut.plane.face == "+")
     angle = float(rng.uniform(0.0, 360.0)) if options.rotate else 0.0
     # Drawn whether or not they are used, so that one option does not change what chance gives the others.
     stretch = _stretch(rng, options)
@@ -84,9 +129,9 @@ def place(
     centre = (tissue_uv.min(axis=0) + tissue_uv.max(axis=0)) / 2.0
     bend = _bending(tissue_uv, centre, options, rng)
     linear = stretch @ rotation(np.array([0.0, 0.0, angle]))[:2, :2] @ np.diag([-1.0 if flipped else 1.0, 1.0])
-    rim = tissue_uv[_extreme(tissue_uv)]
-    flat = rim if bend is None else _flat(bend, rim)
-    on_slide = (flat - centre) @ np.linalg.inv(linear).T
+    lost = None if tearing is None else lose(tissue_uv, options, tearing)
+    parts, rim = _settled(bend, tissue_uv, options, tearing)
+    on_slide = (rim - centre) @ np.linalg.inv(linear).T
     low = on_slide.min(axis=0) - options.margin_mm - slack[:2]
     high = on_slide.max(axis=0) + options.margin_mm + slack[2:]
     size = np.ceil((high - low) * 1000.0 / options.image_pixel_um).astype(int)
@@ -95,17 +140,36 @@ def place(
     matrix[:2, :2] = linear * px_mm
     # The outer corner of the slide is half a pixel from the first pixel's centre.
     matrix[:2, 3] = centre + linear @ (low + px_mm / 2.0)
-    cut_from_px = Transform.from_matrix(Frame.SECTION_PX, Frame.PLANE, matrix)
-    if bend is not None:
-        cut_from_px = bend @ cut_from_px
+    flat_from_px = Transform.from_matrix(Frame.SECTION_PX, Frame.PLANE, matrix)
+    ways = []
+    for part in parts:
+        way = flat_from_px if part.unmoved is None else part.unmoved @ flat_from_px
+        ways.append(cut.patient_from_cut @ (way if bend is None else bend @ way))
     return Placement(
-        patient_from_section_px=patient_from_cut @ cut_from_px,
-        patient_from_cut=patient_from_cut,
+        parts=parts,
+        ways=tuple(ways),
+        flat_from_section_px=flat_from_px,
+        patient_from_cut=cut.patient_from_cut,
         outline_mm=np.array([tissue_uv.min(axis=0), tissue_uv.max(axis=0)]),
         size_px=(int(size[0]), int(size[1])),
         flipped=flipped,
         angle_deg=angle,
+        lost=lost,
     )
+
+
+def _settled(
+    bend: Transform | None, tissue_uv: FloatArray, options: CutOptions, tearing: np.random.Generator | None
+) -> tuple[tuple[Part, ...], FloatArray]:
+    """Tear the section; returns its parts, and points of the flat tissue that hold its bounds at any angle."""
+    rim = tissue_uv[_extreme(tissue_uv)]
+    if tearing is None or not (options.tears or options.pieces > 1):
+        return (Part(),), rim if bend is None else _flat(bend, rim)
+    points = np.vstack([rim, tissue_uv[:: max(len(tissue_uv) // 2500, 1)]])
+    flat = points if bend is None else _flat(bend, points)
+    parts = tear(flat, options, tearing)
+    settled = np.vstack([part.settle(flat[part.depth_mm(flat) > 0.0]) for part in parts])
+    return parts, settled[_extreme(settled)]
 
 
 def _extreme(points: FloatArray) -> npt.NDArray[np.intp]:
@@ -133,8 +197,8 @@ def _bending(
 ) -> Transform | None:
     """Smooth displacement in the cut (source: the flat section, target: the tissue as it lay); ``None`` when zero.
 
-    A draw that folds is drawn anew: at the default amplitude one in a hundred does, at 2 mm one in four; at 3 mm five in
-    six, or with cells of 26 mm two in three.
+    A draw that folds is drawn anew: at the default amplitude one in a hundred does, at 2 mm one in four; at 3 mm five
+    in six, or with cells of 26 mm two in three.
     """
     if options.bending_mm == 0.0:
         return None

@@ -48,7 +48,7 @@ def true_cut(plane: CutPlane, body: Body, options: CutOptions, rng: np.random.Ge
     offset = rng.normal() * options.offset_sd_mm
     # Drawn whether or not they are used, so that one option does not change what chance gives the others.
     side, axis = rng.random(), rng.uniform(0.0, 2.0 * np.pi)
-    offset += options.offset_mm if side < 0.5 else -options.offset_mm
+    offset += options.offset_mm if side < 0.5 else 0.0 - options.offset_mm
     tilt = spread + options.tilt_deg * np.array([np.cos(axis), np.sin(axis)])
     turn = plane.rotation @ _about(tilt)
     origin = np.array(plane.origin_mm)

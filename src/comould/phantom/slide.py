@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from comould.phantom.artefacts import Artefacts
 from comould.phantom.cut_options import CutOptions
 from comould.phantom.deform import Placement
 from comould.phantom.stain import STAINS, Stain
@@ -18,25 +19,56 @@ _FIELD_MM = 0.2
 _CHUNK = 32768
 
 
-def paint(
-    tissue: Tissue, placement: Placement, stain: Stain, options: CutOptions, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """What is seen of a section beside its tissue."""
+
+    stain: Stain
+    artefacts: Artefacts
+    grain: np.random.Generator
+
+
+def paint(tissue: Tissue, placement: Placement, finish: Finish, options: CutOptions) -> npt.NDArray[np.uint8]:
     """Paint the working image ``(h, w, 3)``."""
     width, height = placement.size_px
-    uv = _cut_position(placement, options)
     pixel_mm = options.image_pixel_um / 1000.0
     lattice = _Lattice.lay(tissue, placement)
-    strength = _grain((height, width), pixel_mm, rng) * stain.strength((width, height))
-    picture = np.full((height * width, 3), stain.background, dtype=np.float32)
-    for start in range(0, len(uv), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        shown, cover, samples = lattice.samples(uv[rows], 1.5 * pixel_mm)
-        stains = tissue.looks(("haematoxylin", "eosin"), samples) * cover
-        density = stains.astype(np.float32) * strength[:, rows][:, shown]
-        picture[start + shown] *= np.exp(-(density.T @ STAINS.astype(np.float32)))
-    picture = _blurred(picture.reshape(height, width, 3), options.blur_um / options.image_pixel_um)
-    picture += 1.5 * rng.standard_normal((height, width, 1), dtype=np.float32)
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    strength = _grain((height, width), pixel_mm, finish.grain) * finish.stain.strength((width, height))
+    finish.artefacts.thicken(strength, (width, height))
+    picture = np.full((height * width, 3), finish.stain.background, dtype=np.float32)
+    edge_mm = 1.5 * pixel_mm
+    for part in range(len(placement.parts)):
+        uv = _cut_position(placement, part, options)
+        shares = _shares(placement, part, options, uv, edge_mm)
+        for start in range(0, len(uv), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            shown, cover, samples = lattice.samples(uv[rows], edge_mm)
+            stains = tissue.looks(("haematoxylin", "eosin"), samples) * cover
+            density = stains.astype(np.float32) * strength[:, rows][:, shown]
+            if shares is not None:
+                density *= shares[rows][shown]
+            picture[start + shown] *= np.exp(-(density.T @ STAINS.astype(np.float32)))
+    image = _blurred(picture.reshape(height, width, 3), options.blur_um / options.image_pixel_um)
+    finish.artefacts.cover(image)
+    image += 1.5 * finish.grain.standard_normal((height, width, 1), dtype=np.float32)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def _shares(
+    placement: Placement, part: int, options: CutOptions, uv: FloatArray, edge_mm: float
+) -> npt.NDArray[np.float32] | None:
+    """How far each working pixel is covered by a part, as far as tears and losses go; ``None`` for all of it."""
+    depth = np.full(len(uv), np.inf)
+    if placement.parts[part].edges:
+        width, height = placement.size_px
+        downsample = options.image_pixel_um / options.pixel_size_um
+        y, x = np.indices((height, width), dtype=np.float64).reshape(2, -1)
+        depth = placement.depth_mm(part, (np.column_stack([x, y]) + 0.5) * downsample - 0.5)
+    elif placement.lost is None:
+        return None
+    if placement.lost is not None:
+        depth = np.minimum(depth, placement.lost.depth_mm(uv))
+    return np.clip(0.5 + depth / edge_mm, 0.0, 1.0).astype(np.float32)
 
 
 def _blurred(picture: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
@@ -47,7 +79,7 @@ def _blurred(picture: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[n
     return np.stack([ndimage.gaussian_filter(picture[..., n], sigma_px, truncate=3.0) for n in range(3)], axis=-1)
 
 
-def _cut_position(placement: Placement, options: CutOptions) -> FloatArray:
+def _cut_position(placement: Placement, part: int, options: CutOptions) -> FloatArray:
     """Cut position ``(n, 2)`` of every working pixel: the smooth map every few pixels, joined by cubic splines."""
     from scipy import interpolate
 
@@ -56,7 +88,7 @@ def _cut_position(placement: Placement, options: CutOptions) -> FloatArray:
     columns, rows = (np.linspace(0.0, n - 1.0, max(n // _COARSE_PX, 8)) for n in (width, height))
     full = [(axis + 0.5) * downsample - 0.5 for axis in (columns, rows)]
     x, y = np.meshgrid(*full)
-    cut = placement.cut_from_section_px.apply(np.column_stack([x.ravel(), y.ravel()]))
+    cut = placement.cut_from(part).apply(np.column_stack([x.ravel(), y.ravel()]))
     found = []
     for axis in (0, 1):
         spline = interpolate.RectBivariateSpline(rows, columns, cut[:, axis].reshape(x.shape))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.phantom import imaging
-from comould.phantom.cut import CutSection, cut_at
+from comould.phantom.cut import CutSection, make_section, mixed_up, prepare
 from comould.phantom.cut_options import CutOptions
 from comould.phantom.genes import GeneModel
 from comould.phantom.options import SpecimenOptions, checked_seed, make
@@ -84,7 +84,7 @@ class Phantom:
         """Cut the specimen along a plan, deform, stain, photograph and measure the sections.
 
         A section depends on the phantom, the plane, the plane's id and the seed alone: leaving out or adding planes
-        changes nothing about the others.
+        changes nothing about the others, unless some are to be swapped.
 
         Parameters
         ----------
@@ -120,16 +120,19 @@ class Phantom:
         """
         chosen = CutOptions.preset(difficulty, options)
         seeds = (self.seed, checked_seed(seed))
-        found = [cut_at(plane, tissue=self.tissue, genes=self.gene_model, options=chosen, seed=seeds) for plane in plan]
-        sections = [section for section in found if section is not None]
-        if not sections:
+        cuts = [one for one in (prepare(plane, self.tissue, chosen, seeds) for plane in plan) if one is not None]
+        if not cuts:
             raise InputError(
                 subject="slice plan",
                 expected="a plane that meets the phantom",
                 found=f"{len(plan)} that miss it",
                 remedy="Plan the cuts on the phantom's own mask",
             )
-        return sections
+        told = mixed_up([one.plane.id for one in cuts], chosen, seeds)
+        return [
+            make_section(one, tissue=self.tissue, genes=self.gene_model, options=chosen, plane_id=plane_id)
+            for one, plane_id in zip(cuts, told, strict=True)
+        ]
 
     def write(
         self,

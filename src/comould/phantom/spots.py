@@ -58,8 +58,7 @@ def measure(
     from anndata import AnnData
 
     centres_px, array = _array(tissue, placement, options)
-    patient = placement.patient_from_section_px.apply(centres_px)
-    kept = tissue.is_tissue(patient)
+    patient, kept = _shown(tissue, placement, centres_px)
     centres_px, array, patient = centres_px[kept], array[kept], patient[kept]
     viability = 1.0 - NECROTIC_LOSS * tissue.necrosis_at(patient)
     labels = tissue.habitat_at(patient)
@@ -93,8 +92,14 @@ def _array(tissue: Tissue, placement: Placement, options: CutOptions) -> tuple[F
         step = max(downsample, 500.0 / options.pixel_size_um)
         x, y = (axis.ravel() for axis in np.meshgrid(*(np.arange(0.0, n, step) for n in slide)))
         coarse = np.column_stack([x, y])
-        on_tissue = coarse[tissue.is_tissue(placement.patient_from_section_px.apply(coarse))]
+        on_tissue = coarse[_shown(tissue, placement, coarse)[1]]
         middle = on_tissue.mean(axis=0) if len(on_tissue) else slide / 2.0
         half = options.capture_mm * 1000.0 / options.pixel_size_um / 2.0
         low, high = middle - half, middle + half
     return hexagons(low, high, pitch)
+
+
+def _shown(tissue: Tissue, placement: Placement, points_px: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Patient mm ``(n, 3)`` of full-resolution pixels, and which of them ``(n,)`` show tissue."""
+    patient, part = placement.locate(points_px)
+    return patient, tissue.is_tissue(patient) & (part >= 0)
