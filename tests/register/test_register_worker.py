@@ -256,9 +256,33 @@ def test_abort_ends_the_job_of_another_thread(light):
     threading.Timer(0.2, light.abort).start()
     with pytest.raises(RegistrationError, match="exit code -9, SIGKILL"):
         light.run({"do": "hang"}, {})
+    with pytest.raises(RegistrationError, match="elastix worker: expected to be wanted, found it was aborted"):
+        total(light)
+    light.start()
     assert total(light) == ["90000.0"]
     light.close()
     light.abort()
+
+
+def test_an_interrupt_ends_the_sections_of_all_workers(pair, monkeypatch):
+    def section(item, *, worker, **_):
+        worker.start()
+        begun.append(item.id)
+        worker.run({"do": "hang"}, {})
+
+    begun = []
+    monkeypatch.setattr("comould.register.align.section", section)
+    listed = [replace(pair.section, id=f"S{n}") for n in range(6)]
+    options = {"plan": pair.plan, "image": pair.images, "mask": pair.mask}
+    with StandIn(timeout_s=60.0) as one, StandIn(timeout_s=60.0) as two:
+        pids = [one.wait_ready().pid, two.wait_ready().pid]
+        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+        before = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            comould.register.sections(listed, workers=[one, two], **options)
+        assert time.perf_counter() - before < 10.0
+        assert not any(map(_alive, pids))
+    assert sorted(begun) == ["S0", "S1"]
 
 
 def test_closing_leaves_nothing_and_does_not_wait():

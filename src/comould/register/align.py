@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -214,6 +215,8 @@ def sections(
         def run(share: int) -> None:
             """Register every n-th section on one worker."""
             for item in listed[share :: len(pool)]:
+                if stopped.is_set():
+                    return
                 found[item.id] = section(
                     item,
                     plan=plan,
@@ -228,9 +231,17 @@ def sections(
                     progress(item.id, len(found), len(listed))
 
         found: dict[str, SectionRegistration] = {}
+        stopped = Event()
         with ThreadPoolExecutor(len(pool)) as threads:
-            for future in as_completed([threads.submit(run, share) for share in range(len(pool))]):
-                future.result()
+            try:
+                for future in as_completed([threads.submit(run, share) for share in range(len(pool))]):
+                    future.result()
+            except BaseException:
+                # An error, or Ctrl-C: nobody waits for what the others are at.
+                stopped.set()
+                for one in pool:
+                    one.abort()
+                raise
     return {item.id: found[item.id] for item in listed}
 
 

@@ -49,6 +49,7 @@ class ElastixWorker:
         self._lock = threading.RLock()
         self._process: WorkerProcess | None = None
         self._ready = False
+        self._aborted = False
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +72,7 @@ class ElastixWorker:
             If no process can be started.
         """
         with self._lock:
+            self._aborted = False
             if self.pid is None:
                 self._launch()
         return self
@@ -84,6 +86,8 @@ class ElastixWorker:
             If it does not start.
         """
         with self._lock:
+            if self._aborted:
+                raise RegistrationError(subject="elastix worker", expected="to be wanted", found="it was aborted")
             self.start()
             if not self._ready:
                 answer = self._next_answer(timeout_s, "start of the elastix worker")
@@ -137,7 +141,11 @@ class ElastixWorker:
         return dict(answer["transform"])
 
     def abort(self) -> None:
-        """End the process at once, whatever it does; a job that another thread waits for raises RegistrationError."""
+        """End the process at once, whatever it does, from any thread; :meth:`start` makes the worker usable again.
+
+        Until then jobs raise RegistrationError, that which another thread waits for and any later one.
+        """
+        self._aborted = True
         process = self._process
         if process is not None:
             process.stop()
