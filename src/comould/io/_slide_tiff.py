@@ -155,7 +155,8 @@ def blocks(level: Level) -> Iterator[Block]:
             channel = number if several else int(index[0]) if planar else None
             if pixels is None:
                 depth = 3 if channel is None else 1
-                blank = np.full((shape[1], shape[2], depth), np.iinfo(_dtype(page)).max, _dtype(page))
+                white = np.array(np.iinfo(_dtype(page)).max, _dtype(page))
+                blank = np.broadcast_to(white, (shape[1], shape[2], depth))
                 yield Block(blank, int(index[2]), int(index[3]), channel)
                 continue
             flat = _colours(page, pixels[0])

@@ -136,8 +136,10 @@ def read_landmarks(
         raise InputError(subject=subject, expected="at least one landmark", found="none")
     if space == "section_px":
         corner = _geojson.CORNER_TO_CENTRE_PX
-        centred = np.float64(0.0 if geojson else corner)
-        points = points / pixel_size_um if pixel_size_um else (points + centred) * downsample - centred
+        if pixel_size_um is not None:
+            points = points / pixel_size_um
+        elif downsample != 1.0:
+            points = points * downsample if geojson else (points + corner) * downsample - corner
         points = points - corner if geojson else points
     try:
         return Landmarks(names, points, Frame(space))
@@ -215,7 +217,9 @@ def _without_header(raw: pd.DataFrame, width: int, path: Path) -> tuple[tuple[st
 
 
 def _rows(table: pd.DataFrame, columns: list[str], named: str | None, path: Path) -> tuple[tuple[str, ...], FloatArray]:
-    values = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    # Not pandas' own conversion, which is quick and may be wrong in the last bit.
+    values = np.array([[_number(cell) for cell in row] for row in table[columns].to_numpy()], dtype=np.float64)
+    values = values.reshape(-1, len(columns))
     names = [""] * len(table) if named is None else [str(name) for name in table[named]]
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
@@ -227,6 +231,13 @@ def _rows(table: pd.DataFrame, columns: list[str], named: str | None, path: Path
             f"{', '.join(repr(cell) for cell in table[columns].iloc[row])})",
         )
     return tuple(names), values
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return float("nan")
 
 
 def pair_landmarks(a: Landmarks, b: Landmarks) -> tuple[Landmarks, Landmarks]:
