@@ -76,7 +76,7 @@ def test_bad_seed(seed):
 def test_every_numeric_option_has_a_range():
     for kind, ranges in ((SpecimenOptions, _SPECIMEN_RANGES), (CutOptions, CUT_RANGES)):
         free = {f.name for f in dataclasses.fields(kind)} - set(ranges)
-        assert free <= {"habitats", "rotate", "flip", "capture_mm", "tell_face"}
+        assert free <= {"habitats", "rotate", "flip", "capture_mm", "tell_face", "adjacent", "photo"}
 
 
 @given(name=st.sampled_from(sorted(CUT_RANGES)), share=st.floats(0.0, 1.0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from comould.phantom.slide import _bilinear, _noise
+from comould.phantom.slide import _bilinear, smooth_noise
 
 
 def working_pixels(cut, step: int = 5):
@@ -62,7 +62,7 @@ def test_working_resolution_and_facts(sections):
 
 def test_noise_has_unit_variance_and_the_asked_shape():
     for sigma in ((0.0, 0.0), (1.5, 6.0), (20.0, 20.0)):
-        found = _noise(np.random.default_rng(0), (211, 305), sigma)
+        found = smooth_noise(np.random.default_rng(0), (211, 305), sigma)
         assert found.shape == (211, 305)
         assert 0.6 < found.std() < 1.2
 

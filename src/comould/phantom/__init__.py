@@ -7,7 +7,8 @@ way from every pixel back to the patient. Nothing of the truth is inside what a 
 
 from comould.phantom.cut import CutSection
 from comould.phantom.cut_options import PRESETS, CutOptions
+from comould.phantom.hops import CutImage
 from comould.phantom.options import HABITAT_NAMES, SpecimenOptions
 from comould.phantom.specimen import Phantom, specimen
 
-__all__ = ["HABITAT_NAMES", "PRESETS", "CutOptions", "CutSection", "Phantom", "SpecimenOptions", "specimen"]
+__all__ = ["HABITAT_NAMES", "PRESETS", "CutImage", "CutOptions", "CutSection", "Phantom", "SpecimenOptions", "specimen"]

@@ -16,6 +16,7 @@ from comould.phantom.artefacts import Artefacts
 from comould.phantom.cut_options import CutOptions
 from comould.phantom.deform import Placement
 from comould.phantom.genes import GeneModel
+from comould.phantom.hops import CutImage, adjacent_section, face_photo
 from comould.phantom.knife import LATTICE_MM, TrueCut, specimen_in_cut, true_cut
 from comould.phantom.stain import Stain
 from comould.phantom.tissue import Tissue
@@ -62,6 +63,10 @@ class CutSection:
         Truth: its rotation about the plan's u and v through that middle; the length is the angle between the normals.
     placement
         Truth: how the section lies, in its parts if it tore.
+    adjacent
+        An adjacent H&E section with its own truth, when asked for.
+    photo
+        A photograph of the slab's face with its own truth, when asked for.
     """
 
     section: Section
@@ -77,6 +82,8 @@ class CutSection:
     plane_offset_mm: float
     plane_tilt_deg: tuple[float, float]
     placement: Placement
+    adjacent: CutImage | None = None
+    photo: CutImage | None = None
 
     @property
     def parts_patient_from_section_px(self) -> tuple[Transform, ...]:
@@ -128,12 +135,13 @@ def make_section(
     ready: Prepared, *, tissue: Tissue, genes: GeneModel, options: CutOptions, plane_id: str
 ) -> CutSection:
     """Deform, stain, photograph and measure a cut; it will bear the name of ``plane_id``, its own as a rule."""
-    placing, painting, measuring, staining, tearing, covering, *_ = ready.streams
+    placing, painting, measuring, staining, tearing, covering, adjoining, viewing = ready.streams
     placement = deform.place(
         ready.cut, ready.tissue_uv, options, np.random.default_rng(placing), np.random.default_rng(tearing)
     )
+    stain = Stain.draw(options, np.random.default_rng(staining))
     finish = slide.Finish(
-        Stain.draw(options, np.random.default_rng(staining)),
+        stain.paler() if options.adjacent else stain,
         Artefacts.draw(placement, options, covering),
         np.random.default_rng(painting),
     )
@@ -162,6 +170,10 @@ def make_section(
         plane_offset_mm=ready.cut.offset_mm,
         plane_tilt_deg=ready.cut.tilt_deg,
         placement=placement,
+        adjacent=adjacent_section(section, ready.cut, tissue, options, adjoining) if options.adjacent else None,
+        photo=face_photo(section, ready.cut, ready.tissue_uv, tissue, options=options, seeds=viewing)
+        if options.photo
+        else None,
     )
 
 

@@ -67,6 +67,13 @@ class CutOptions:
         How many neighbouring pairs of sections bear each other's name and plane.
     tell_face
         ``"auto"`` as `flip` says; ``"right"``, ``"wrong"`` or ``"no"``: what ``Section.face`` says of the face shown.
+    adjacent
+        Add an adjacent H&E section, 5 to 50 µm away and with a deformation and turn of its own; the section with the
+        spots is then stained more palely.
+    photo
+        Add a photograph of the slab's face: unshrunken, in dull colours, on a board, 0.1 mm a pixel.
+    photo_tilt_deg
+        How far the camera is tilted, 400 mm away; makes a slight perspective.
     spot_pitch_um
         Distance between neighbouring spot centres. 800 covers the section as several capture areas would, thinned;
         100 with ``capture_mm=6.5`` gives one Visium area.
@@ -109,6 +116,9 @@ class CutOptions:
     folds: int = 0
     swapped: int = 0
     tell_face: TellFace = "auto"
+    adjacent: bool = False
+    photo: bool = False
+    photo_tilt_deg: float = 0.0
     spot_pitch_um: float = 800.0
     capture_mm: float | None = None
     pixel_size_um: float = 10.0
@@ -119,6 +129,9 @@ class CutOptions:
         problems = out_of_range(self, CUT_RANGES)
         if self.capture_mm is not None and not (np.isfinite(self.capture_mm) and self.capture_mm > 0):
             problems.append(f"capture_mm {self.capture_mm} is not a positive length")
+        for name in ("rotate", "flip", "adjacent", "photo"):
+            if not isinstance(getattr(self, name), bool):
+                problems.append(f"{name} {getattr(self, name)!r} is not true or false")
         if self.tell_face not in get_args(TellFace):
             problems.append(f"tell_face {self.tell_face!r} is not one of {', '.join(get_args(TellFace))}")
         if not problems and self.image_pixel_um < self.pixel_size_um:
@@ -197,6 +210,7 @@ CUT_RANGES: dict[str, tuple[float, float]] = {
     "pen": (0, 10),
     "folds": (0, 10),
     "swapped": (0, 20),
+    "photo_tilt_deg": (0, 10),
     "spot_pitch_um": (20, 20000),
     "pixel_size_um": (0.1, 1000),
     "image_pixel_um": (5, 1000),

@@ -32,13 +32,13 @@ def paint(tissue: Tissue, placement: Placement, finish: Finish, options: CutOpti
     """Paint the working image ``(h, w, 3)``."""
     width, height = placement.size_px
     pixel_mm = options.image_pixel_um / 1000.0
-    lattice = _Lattice.lay(tissue, placement)
+    lattice = Lattice.lay(tissue, placement)
     strength = _grain((height, width), pixel_mm, finish.grain) * finish.stain.strength((width, height))
     finish.artefacts.thicken(strength, (width, height))
     picture = np.full((height * width, 3), finish.stain.background, dtype=np.float32)
     edge_mm = 1.5 * pixel_mm
     for part in range(len(placement.parts)):
-        uv = _cut_position(placement, part, options)
+        uv = cut_position(placement, part, options)
         shares = _shares(placement, part, options, uv, edge_mm)
         for start in range(0, len(uv), _CHUNK):
             rows = slice(start, start + _CHUNK)
@@ -79,7 +79,7 @@ def _blurred(picture: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[n
     return np.stack([ndimage.gaussian_filter(picture[..., n], sigma_px, truncate=3.0) for n in range(3)], axis=-1)
 
 
-def _cut_position(placement: Placement, part: int, options: CutOptions) -> FloatArray:
+def cut_position(placement: Placement, part: int, options: CutOptions) -> FloatArray:
     """Cut position ``(n, 2)`` of every working pixel: the smooth map every few pixels, joined by cubic splines."""
     from scipy import interpolate
 
@@ -97,7 +97,7 @@ def _cut_position(placement: Placement, part: int, options: CutOptions) -> Float
 
 
 @dataclass(frozen=True, eq=False)
-class _Lattice:
+class Lattice:
     """Outline and smooth fields on a lattice of 0.2 mm in the cut.
 
     Linear interpolation of fields that vary over millimetres is off by less than 0.002 of their deviation.
@@ -109,7 +109,7 @@ class _Lattice:
     patient_from_cut: FloatArray
 
     @classmethod
-    def lay(cls, tissue: Tissue, placement: Placement) -> _Lattice:
+    def lay(cls, tissue: Tissue, placement: Placement) -> Lattice:
         """Evaluate everything once; layers are ``(nodes, 1 + k + 1)``: level, habitat fields, texture."""
         low, high = placement.outline_mm[0] - 2.0, placement.outline_mm[1] + 2.0
         columns, rows = (np.arange(a, b + _FIELD_MM, _FIELD_MM) for a, b in zip(low, high, strict=True))
@@ -149,7 +149,7 @@ def _grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) ->
     """Nuclei, fibres, uneven thickness and pores: factors ``(2, n)`` of haematoxylin and of eosin."""
 
     def noise(*sigma_mm: float) -> npt.NDArray[np.float32]:
-        return _noise(rng, shape, (sigma_mm[0] / pixel_mm, sigma_mm[-1] / pixel_mm)).ravel()
+        return smooth_noise(rng, shape, (sigma_mm[0] / pixel_mm, sigma_mm[-1] / pixel_mm)).ravel()
 
     fine, clumps, thickness = noise(0.0), noise(0.12), noise(0.6)
     across, along = noise(0.09, 0.35), noise(0.35, 0.09)
@@ -161,7 +161,9 @@ def _grain(shape: tuple[int, int], pixel_mm: float, rng: np.random.Generator) ->
     return np.stack([nuclei, pink]) * ((1.0 + 0.05 * thickness) * pores)
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int], sigma_px: tuple[float, float]) -> npt.NDArray[np.float32]:
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, int], sigma_px: tuple[float, float]
+) -> npt.NDArray[np.float32]:
     """Smooth noise of variance 1; wide kernels work on a coarser lattice."""
     from scipy import ndimage
 

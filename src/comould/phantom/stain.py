@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from comould.space import FloatArray
 STAINS = np.array([[0.65, 0.70, 0.29], [0.09, 0.95, 0.28]])
 """Optical density of haematoxylin and of eosin in red, green, blue (after Ruifrok & Johnston 2001, PMID 11531144)."""
 
+PALE = np.array([0.55, 0.25])
 GLASS = np.array([243.0, 242.0, 245.0])
 
 
@@ -46,6 +47,10 @@ class Stain:
         # The strongest loss is the one stated; a common loss would be a darker lamp, not a tint.
         background = GLASS * (1.0 - options.tint * (lost - lost.min()) / max(float(np.ptp(lost)), 1e-9))
         return cls(gains, options.fade, turn, background)
+
+    def paler(self) -> Stain:
+        """Give the stain of a section kept for sequencing: some haematoxylin and hardly any eosin."""
+        return replace(self, gains=self.gains * PALE)
 
     def strength(self, size_px: tuple[int, int]) -> npt.NDArray[np.float32]:
         """Factors ``(2, h * w)`` of haematoxylin and of eosin at every working pixel."""
