@@ -44,6 +44,28 @@ def test_nonsense_is_refused_before_memory_is_taken():
         read_message(io.BytesIO(struct.pack("<Q", 1 << 60)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[]",
+        b"7",
+        b"{",
+        b"\xff\xfe",
+        b'{"head": {}}',
+        b'{"head": 1, "arrays": []}',
+        b'{"head": {}, "arrays": [["x"]]}',
+        b'{"head": {}, "arrays": [["x", -1]]}',
+        b'{"head": {}, "arrays": [["x", 1e300]]}',
+        b'{"head": {}, "arrays": [["x", 9999999999999999]]}',
+        b'{"head": {}, "arrays": [["x", 3]]}abc',
+    ],
+)
+def test_what_is_no_message_is_refused(text):
+    length = text.index(b"}abc") + 1 if text.endswith(b"abc") else len(text)
+    with pytest.raises(ValueError, match=r"."):
+        read_message(io.BytesIO(struct.pack("<Q", length) + text))
+
+
 def test_no_pickles_travel():
     with pytest.raises(ValueError, match="allow_pickle"):
         write_message(io.BytesIO(), {}, {"x": np.array([object()])})

@@ -20,7 +20,7 @@ _BLOCK = 8192
 """Points a step works on at a time: their 200 kB stay in a core's own cache."""
 
 _WORTH_COMPILING = 30_000_000
-"""Points times steps from which loading the compiled loops (1 s) is sooner done than going without (60 ns a point)."""
+"""Points times steps from which loading the compiled loops (1 to 2 s) is sooner done than going without."""
 
 
 class PointMap:
@@ -106,6 +106,7 @@ def apply_with_spread(
     fast = _prepared(len(given) * (len(main) + sum(map(len, members))))
 
     def work(rows: slice) -> None:
+        """Send a block through the main transform and every other one."""
         start = np.empty_like(found[rows])
         _put(given[rows], start)
         found[rows] = start
