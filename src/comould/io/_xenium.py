@@ -227,7 +227,8 @@ def _zarr_counts(path: Path) -> _spots_counts.Counts:
 
     store: Any = zarr.storage.ZipStore(path, mode="r", read_only=True) if path.suffix == ".zip" else path
     try:
-        group: Any = zarr.open_group(store, mode="r")["cell_features"]
+        whole = zarr.open_group(store, mode="r")
+        group: Any = whole["cell_features"]
         facts = dict(group.attrs)
         names, kinds = (facts[key] for key in ("feature_keys", "feature_types"))
         ids = facts.get("feature_ids", names)
@@ -241,9 +242,8 @@ def _zarr_counts(path: Path) -> _spots_counts.Counts:
         # zarr, its codecs and scipy raise many kinds on damaged files.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(subject=str(path), expected="Xenium's cell_features in zarr", found=reason) from error
-    finally:
-        if path.suffix == ".zip":
-            store.close()
+    if path.suffix == ".zip":
+        store.close()
     genes = pd.DataFrame(
         {"gene_ids": [str(one) for one in ids], "feature_types": [_kind(one) for one in kinds]},
         index=pd.Index([str(one) for one in names], dtype=str),

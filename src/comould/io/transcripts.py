@@ -172,15 +172,32 @@ def _batches(path: Path) -> Iterator[Any]:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=list(_COLUMNS), use_threads=False):
-                    yield pa.table(batch)
+            # Buffered, without reading ahead: a row group may hold the whole file.
+            with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+                for groups in _runs(file.metadata):
+                    options = {"columns": list(_COLUMNS), "use_threads": False, "row_groups": groups}
+                    for batch in file.iter_batches(BATCH_ROWS, **options):
+                        yield pa.Table.from_batches([batch])
         else:
             with _csv(path) as reader:
                 for batch in reader:
-                    yield pa.table(batch)
+                    yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
+
+
+def _runs(metadata: Any) -> Iterator[list[int]]:
+    """Split row groups into runs of about a batch: readers hold pages of all the groups they were given."""
+    run: list[int] = []
+    rows = 0
+    for group in range(metadata.num_row_groups):
+        run.append(group)
+        rows += metadata.row_group(group).num_rows
+        if rows >= BATCH_ROWS:
+            yield run
+            run, rows = [], 0
+    if run:
+        yield run
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
