@@ -126,9 +126,9 @@ class ElastixWorker:
         message = message_bytes({**head, "timeout_s": limit_s}, arrays)
         with self._lock:
             self.wait_ready()
-            if self._process is not None:
-                self._process.send(message)
             try:
+                if self._process is not None:
+                    self._process.send(message)
                 answer = self._next_answer(limit_s, _STAGE)
             except BaseException:
                 # Also after an interrupt: the answer to this job must not be taken for that to the next.
