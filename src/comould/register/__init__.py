@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from comould.register.result import SectionRegistration, Uncertainty
     from comould.register.spots import map_spots
     from comould.register.stages import StageSettings
-    from comould.register.tissue import section_raster, tissue_mask
+    from comould.register.tissue import TissueReport, find_tissue, section_raster, tissue_mask, tissue_report
     from comould.register.transcripts import map_transcripts
 
 _MODULE_OF = {
@@ -29,7 +29,9 @@ _MODULE_OF = {
     "SectionRegistration": "result",
     "StageSettings": "stages",
     "Thresholds": "quality",
+    "TissueReport": "tissue",
     "Uncertainty": "result",
+    "find_tissue": "tissue",
     "map_spots": "spots",
     "map_transcripts": "transcripts",
     "plane_raster": "plane",
@@ -37,6 +39,7 @@ _MODULE_OF = {
     "section_raster": "tissue",
     "sections": "align",
     "tissue_mask": "tissue",
+    "tissue_report": "tissue",
 }
 
 __all__ = [
@@ -47,7 +50,9 @@ __all__ = [
     "SectionRegistration",
     "StageSettings",
     "Thresholds",
+    "TissueReport",
     "Uncertainty",
+    "find_tissue",
     "map_spots",
     "map_transcripts",
     "plane_raster",
@@ -55,6 +60,7 @@ __all__ = [
     "section_raster",
     "sections",
     "tissue_mask",
+    "tissue_report",
 ]
 
 __getattr__, __dir__ = attach(__name__, _MODULE_OF)
