@@ -200,8 +200,8 @@ def main() -> None:
     print(
         f"{count:,} points: {BYTES * count / 1e9:.2f} GB, {sum(FLOPS.values()) * count / 1e9:.2f} G products and sums"
     )
-    print(f"{'case':34} {'s':>8} {'CPU s':>8} {'× floor':>8} {'peak MB':>8} {'beyond libraries MB':>20}")
     print("× floor compares CPU seconds, which other jobs on the machine disturb less.")
+    print(f"{'case':34} {'s':>8} {'CPU s':>8} {'× floor':>8} {'peak MB':>8} {'beyond libraries MB':>20}")
     floor = 0.0
     for name, (_, share) in CASES.items():
         found = run(name, count)
