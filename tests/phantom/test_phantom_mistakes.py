@@ -51,10 +51,10 @@ def test_more_swaps_than_sections(small, make_plan):
 @pytest.mark.parametrize("face", ["-", "+"])
 def test_face_is_told_rightly_wrongly_or_not(small, make_plan, face):
     plan = make_plan(small, (0.5,), face=face)
-    cuts = {told: small.cut(plan, tell_face=told, **QUICK)[0] for told in ("auto", "right", "wrong", "no")}
-    shown = "+" if cuts["no"].flipped else "-"
-    assert {cut.flipped for cut in cuts.values()} == {cuts["no"].flipped}
-    assert (cuts["auto"].section.face, cuts["no"].section.face) == (None, None)
+    cuts = {told: small.cut(plan, tell_face=told, **QUICK)[0] for told in ("auto", "right", "wrong", "untold")}
+    shown = "+" if cuts["untold"].flipped else "-"
+    assert {cut.flipped for cut in cuts.values()} == {cuts["untold"].flipped}
+    assert (cuts["auto"].section.face, cuts["untold"].section.face) == (None, None)
     assert cuts["right"].section.face == shown
     assert cuts["wrong"].section.face not in {shown, None}
     kept = small.cut(plan, tell_face="right", flip=False, **QUICK)[0]
@@ -62,7 +62,7 @@ def test_face_is_told_rightly_wrongly_or_not(small, make_plan, face):
 
 
 def test_unknown_word_for_the_face():
-    with pytest.raises(InputError, match="tell_face 'maybe' is not one of auto, right, wrong, no"):
+    with pytest.raises(InputError, match="tell_face 'maybe' is not one of auto, right, wrong, untold"):
         CutOptions(tell_face="maybe")
 
 

@@ -63,6 +63,8 @@ class CutSection:
         Truth: its rotation about the plan's u and v through that middle; the length is the angle between the normals.
     placement
         Truth: how the section lies, in its parts if it tore.
+    options
+        Truth: all that was chosen for it.
     adjacent
         An adjacent H&E section with its own truth, when asked for.
     photo
@@ -82,6 +84,7 @@ class CutSection:
     plane_offset_mm: float
     plane_tilt_deg: tuple[float, float]
     placement: Placement
+    options: CutOptions
     adjacent: CutImage | None = None
     photo: CutImage | None = None
 
@@ -170,6 +173,7 @@ def make_section(
         plane_offset_mm=ready.cut.offset_mm,
         plane_tilt_deg=ready.cut.tilt_deg,
         placement=placement,
+        options=options,
         adjacent=adjacent_section(section, ready.cut, tissue, options, adjoining) if options.adjacent else None,
         photo=face_photo(section, ready.cut, ready.tissue_uv, tissue, options=options, seeds=viewing)
         if options.photo
@@ -180,7 +184,7 @@ def make_section(
 def _told_face(placement: Placement, plane: CutPlane, options: CutOptions) -> Face | None:
     shown: Face = "+" if placement.flipped else "-"
     hidden: Face = "-" if placement.flipped else "+"
-    told = {"auto": None if options.flip else plane.face, "right": shown, "wrong": hidden, "no": None}
+    told = {"auto": None if options.flip else plane.face, "right": shown, "wrong": hidden, "untold": None}
     return told[options.tell_face]
 
 

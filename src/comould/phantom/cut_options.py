@@ -11,7 +11,7 @@ import numpy as np
 from comould.errors import InputError
 from comould.phantom.options import make, out_of_range
 
-TellFace = Literal["auto", "right", "wrong", "no"]
+TellFace = Literal["auto", "right", "wrong", "untold"]
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 
@@ -66,7 +66,8 @@ class CutOptions:
     swapped
         How many neighbouring pairs of sections bear each other's name and plane.
     tell_face
-        ``"auto"`` as `flip` says; ``"right"``, ``"wrong"`` or ``"no"``: what ``Section.face`` says of the face shown.
+        What ``Section.face`` says of the face shown: ``"auto"`` as `flip` says, ``"right"``, ``"wrong"`` or
+        ``"untold"``.
     adjacent
         Add an adjacent H&E section, 5 to 50 µm away and with a deformation and turn of its own; the section with the
         spots is then stained more palely.

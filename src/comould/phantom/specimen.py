@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,15 @@ class Phantom:
         """Truth label ``(n,)`` at patient points ``(n, 3)``: 1 to k, 0 outside the specimen."""
         return self.tissue.habitat_at(as_points(points_mm))
 
-    def cut(self, plan: SlicePlan, *, seed: int = 0, difficulty: str | None = None, **options: Any) -> list[CutSection]:
+    def cut(
+        self,
+        plan: SlicePlan,
+        *,
+        seed: int = 0,
+        difficulty: str | None = None,
+        progress: Callable[[float], None] | None = None,
+        **options: Any,
+    ) -> list[CutSection]:
         """Cut the specimen along a plan, deform, stain, photograph and measure the sections.
 
         A section depends on the phantom, the plane, the plane's id and the seed alone: leaving out or adding planes
@@ -96,6 +104,8 @@ class Phantom:
             ``"easy"`` (4 % shrinkage, 0.5 mm bending), ``"medium"`` (6 %, 1 mm, small cutting errors, some variation
             of stain and sharpness) or ``"hard"`` (15 %, 3 mm, each cut 1 mm and 5° off its plane, strong variation):
             see :data:`~comould.phantom.PRESETS`. ``None`` takes the defaults of the options.
+        progress
+            Called with the share of the work done, 0 to 1.
         **options
             Any field of :class:`~comould.phantom.CutOptions`; takes precedence over the difficulty.
 
@@ -129,10 +139,36 @@ class Phantom:
                 remedy="Plan the cuts on the phantom's own mask",
             )
         told = mixed_up([one.plane.id for one in cuts], chosen, seeds)
-        return [
-            make_section(one, tissue=self.tissue, genes=self.gene_model, options=chosen, plane_id=plane_id)
-            for one, plane_id in zip(cuts, told, strict=True)
-        ]
+        sections = []
+        for one, plane_id in zip(cuts, told, strict=True):
+            sections.append(
+                make_section(one, tissue=self.tissue, genes=self.gene_model, options=chosen, plane_id=plane_id)
+            )
+            if progress is not None:
+                progress(len(sections) / len(cuts))
+        return sections
+
+    def plan(self, spacing_mm: float = 5.0) -> SlicePlan:
+        """Plan cuts parallel to the image slices, for when no mould is made.
+
+        Parameters
+        ----------
+        spacing_mm
+            Distance between the planes.
+
+        Returns
+        -------
+        SlicePlan
+            ``P01`` upwards along the slice normal, evenly about the specimen's middle.
+
+        Raises
+        ------
+        InputError
+            If the spacing is under 0.5 mm.
+        """
+        from comould.phantom.planning import plan_slices
+
+        return plan_slices(self.mask, spacing_mm)
 
     def write(
         self,
@@ -148,7 +184,8 @@ class Phantom:
         ----------
         directory
             Made whole or not at all: ``images/*.nii.gz``, ``mask.nii.gz``, ``slice_plan.json``, ``sections/*.png`` with
-            ``.json`` facts, ``spots/*.h5ad``, ``truth/``, ``manifest.json``. Pictures are the working images: a
+            ``.json`` facts, ``spots/*.h5ad``, ``truth/``, ``manifest.json``, and a ``README.md`` that explains them.
+            Pictures are the working images: a
             picture's pixel is ``pixel_size_um * downsample`` wide, while spots are in full-resolution pixels.
         plan
             The planes the sections were cut at.
