@@ -9,7 +9,7 @@ from scipy import ndimage
 
 import comould.register
 from comould.io.section import Section
-from comould.register.elastix import ElastixWorker
+from comould.register.elastix import shared_worker
 from comould.space import CutPlane, Grid, SlicePlan
 
 
@@ -118,12 +118,11 @@ def pair():
 @pytest.fixture(scope="session")
 def registered(pair, worker):
     return comould.register.section(
-        pair.section, plan=pair.plan, image=pair.images, mask=pair.mask, seed=5, n_samples=2, worker=worker
+        pair.section, plan=pair.plan, image=pair.images, mask=pair.mask, seed=5, n_samples=2
     )
 
 
 @pytest.fixture(scope="session")
 def worker():
-    with ElastixWorker() as worker:
-        worker.start()
-        yield worker
+    yield shared_worker().start()
+    shared_worker().close()

@@ -47,7 +47,7 @@ def test_a_section_of_the_phantom_comes_home(worker):
     plan = SlicePlan((whole.planes[len(whole) // 2],))
     (cut,) = specimen.cut(plan)
     registration = comould.register.section(
-        cut.section, plan=plan, image=specimen.images, mask=specimen.mask, n_samples=1, worker=worker
+        cut.section, plan=plan, image=specimen.images, mask=specimen.mask, n_samples=1
     )
     error, nothing, placed, _ = outcome(cut, registration, plan)
     assert placed

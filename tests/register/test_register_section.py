@@ -18,10 +18,10 @@ def transforms(registration):
     return [registration.patient_from_section_px, *registration.samples]
 
 
-def run(pair, worker, section=None, **options):
+def run(pair, section=None, **options):
     options = {"seed": 5, "n_samples": 0, **options}
     return comould.register.section(
-        section or pair.section, plan=pair.plan, image=pair.images, mask=pair.mask, worker=worker, **options
+        section or pair.section, plan=pair.plan, image=pair.images, mask=pair.mask, **options
     )
 
 
@@ -52,8 +52,14 @@ def test_uncertainty_is_never_below_its_floor(pair, registered):
     _, sd = registered.map_points(pair.spots_px)
     assert sd.shape == (len(pair.spots_px), 3)
     assert (sd**2 >= registered.uncertainty.variance() - 1e-12).all()
+
+
+def test_a_plane_that_is_not_searched_is_as_uncertain_as_kerf_and_slice(pair):
+    found = run(pair, settings=RegisterSettings(deformable=False, plane="plan", round_trip=False))
     # Slices are 3 mm and the kerf 0.8 mm; the plane's normal is patient z.
-    assert registered.uncertainty.normal_mm == pytest.approx(np.hypot(3.0, 0.8) / np.sqrt(12))
+    assert found.uncertainty.normal_mm == pytest.approx(np.hypot(3.0, 0.8) / np.sqrt(12))
+    assert found.quality.pose is None
+    assert np.isnan(found.quality.round_trip_mm)
     assert len(registered.samples) == 2
     moved = [sample.apply(pair.spots_px) for sample in registered.samples]
     assert np.abs(moved[0] - moved[1]).max() > 0.01
@@ -77,8 +83,8 @@ def test_same_seed_same_bits_whatever_the_workers(pair, worker):
 
 
 def test_offset_moves_along_the_normal(pair, worker):
-    options = {"settings": RegisterSettings(deformable=False)}
-    moved = run(pair, worker, replace(pair.section, offset_mm=0.4), **options)
+    options = {"settings": RegisterSettings(deformable=False, plane="plan", round_trip=False)}
+    moved = run(pair, replace(pair.section, offset_mm=0.4), **options)
     position, _ = moved.map_points(pair.spots_px)
     np.testing.assert_allclose(pair.plan["P02"].distance_mm(position), 0.4, atol=1e-9)
     assert moved.quality.stage in {"similarity", "affine"}
@@ -101,9 +107,9 @@ def test_saved_and_loaded_is_the_same(pair, registered, tmp_path):
 
 def test_planes_are_found_by_id_only(pair, worker):
     with pytest.raises(InputError, match=r"plane id 'P77': expected one of P01, P02"):
-        run(pair, worker, replace(pair.section, plane_id="P77"))
+        run(pair, replace(pair.section, plane_id="P77"))
     with pytest.raises(InputError, match=r"section 'S1': expected the id of its cutting plane.* one of P01, P02"):
-        run(pair, worker, replace(pair.section, plane_id=None))
+        run(pair, replace(pair.section, plane_id=None))
     listed = [pair.section, replace(pair.section, plane_id=None), replace(pair.section, id="S3", plane_id="X")]
     with pytest.raises(InputError, match=r"3 problems: id 'S1' is used twice; .*None; section 'S3' has plane_id 'X'"):
         comould.register.sections(listed, plan=pair.plan, image=pair.images, mask=pair.mask, workers=[worker])
@@ -112,9 +118,9 @@ def test_planes_are_found_by_id_only(pair, worker):
 def test_bad_arguments_are_refused(pair, worker):
     blank = replace(pair.section, image=np.full((300, 300, 3), 243, np.uint8))
     with pytest.raises(RegistrationError, match=r"section 'S1': expected tissue on an empty background, found a blank"):
-        run(pair, worker, blank)
+        run(pair, blank)
     with pytest.raises(InputError, match="n_samples: expected 0 or more"):
-        run(pair, worker, n_samples=-1)
+        run(pair, n_samples=-1)
     with pytest.raises(InputError, match="shrinkage: expected two rising ratios"):
         RegisterSettings(shrinkage=(1.1, 0.8))
 
@@ -123,6 +129,6 @@ def test_a_scrap_of_tissue_is_rejected(pair, worker):
     image = pair.section.image.copy()
     image[:, 170:] = 243
     image[:230] = 243
-    result = run(pair, worker, replace(pair.section, image=image), settings=RegisterSettings(deformable=False))
+    result = run(pair, replace(pair.section, image=image), settings=RegisterSettings(deformable=False))
     assert result.quality.verdict == "reject"
     assert any("below" in reason or "covers" in reason for reason in result.quality.reasons)

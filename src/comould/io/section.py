@@ -71,6 +71,11 @@ class Section:
         return self.pixel_size_um * self.downsample / 1000.0
 
     @property
+    def extent_px(self) -> tuple[float, float]:
+        """Width and height of the picture in full-resolution pixels."""
+        return self.image.shape[1] * self.downsample, self.image.shape[0] * self.downsample
+
+    @property
     def section_mm_from_section_px(self) -> Transform:
         """Full-resolution pixels to slide mm: a scaling, origin at the centre of full-resolution pixel (0, 0)."""
         size_mm = self.pixel_size_um / 1000.0

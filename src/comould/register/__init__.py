@@ -10,44 +10,66 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
-    from comould.register.align import RegisterSettings, section, sections
+    from comould.register.align import section
+    from comould.register.batch import sections
     from comould.register.elastix import ElastixWorker
+    from comould.register.hops import Hop, pair
     from comould.register.plane import plane_raster
-    from comould.register.quality import RegistrationQuality, Thresholds
+    from comould.register.pose import PlanePose, PoseSettings
+    from comould.register.quality import LandmarkErrors, RegistrationQuality
     from comould.register.raster import Raster
     from comould.register.result import SectionRegistration, Uncertainty
+    from comould.register.settings import Clues, LandmarkPairs, RegisterSettings
     from comould.register.spots import map_spots
+    from comould.register.stack import Stack, stack
     from comould.register.stages import StageSettings
+    from comould.register.thresholds import Thresholds
     from comould.register.tissue import TissueReport, find_tissue, section_raster, tissue_mask, tissue_report
     from comould.register.transcripts import map_transcripts
 
 _MODULE_OF = {
+    "Clues": "settings",
     "ElastixWorker": "elastix",
+    "Hop": "hops",
+    "LandmarkErrors": "quality",
+    "LandmarkPairs": "settings",
+    "PlanePose": "pose",
+    "PoseSettings": "pose",
     "Raster": "raster",
-    "RegisterSettings": "align",
+    "RegisterSettings": "settings",
     "RegistrationQuality": "quality",
     "SectionRegistration": "result",
+    "Stack": "stack",
     "StageSettings": "stages",
-    "Thresholds": "quality",
+    "Thresholds": "thresholds",
     "TissueReport": "tissue",
     "Uncertainty": "result",
     "find_tissue": "tissue",
     "map_spots": "spots",
     "map_transcripts": "transcripts",
+    "pair": "hops",
     "plane_raster": "plane",
     "section": "align",
     "section_raster": "tissue",
-    "sections": "align",
+    "sections": "batch",
+    "stack": "stack",
     "tissue_mask": "tissue",
     "tissue_report": "tissue",
 }
 
 __all__ = [
+    "Clues",
     "ElastixWorker",
+    "Hop",
+    "LandmarkErrors",
+    "LandmarkPairs",
+    "PlanePose",
+    "PoseSettings",
     "Raster",
     "RegisterSettings",
     "RegistrationQuality",
     "SectionRegistration",
+    "Stack",
     "StageSettings",
     "Thresholds",
     "TissueReport",
@@ -55,10 +77,12 @@ __all__ = [
     "find_tissue",
     "map_spots",
     "map_transcripts",
+    "pair",
     "plane_raster",
     "section",
     "section_raster",
     "sections",
+    "stack",
     "tissue_mask",
     "tissue_report",
 ]

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +42,7 @@ class ElastixWorker:
     >>> from comould.register import ElastixWorker
     >>> with ElastixWorker() as worker:  # doctest: +SKIP
     ...     worker.start()  # returns at once; elastix loads while other work is done
-    ...     registration = comould.register.section(section, plan=plan, image=t2, mask=mask, worker=worker)
+    ...     found = comould.register.sections([section], plan=plan, image=t2, mask=mask, workers=[worker])
     """
 
     def __init__(self, *, timeout_s: float = JOB_TIMEOUT_S) -> None:
@@ -198,3 +199,9 @@ class ElastixWorker:
 
 def _no_start(found: str, remedy: str) -> RegistrationError:
     return RegistrationError(subject="elastix worker", expected="to start", found=found, remedy=remedy)
+
+
+@lru_cache(maxsize=1)
+def shared_worker() -> ElastixWorker:
+    """Give the worker that is used when the caller brings none; one a process, started when first needed."""
+    return ElastixWorker()

@@ -8,9 +8,12 @@ import numpy as np
 
 from comould.register.elastix import ElastixWorker
 from comould.register.maps import PlanarMap
+from comould.register.match import Match
 from comould.register.measure import Judge
+from comould.register.pose import PlanePose
 from comould.register.raster import Raster
 from comould.register.result import Uncertainty
+from comould.register.settings import RegisterSettings
 from comould.register.stages import StageSettings, refine
 from comould.space import CutPlane, FloatArray, Grid
 
@@ -76,13 +79,28 @@ def _holes(judge: Judge, start: PlanarMap, rng: np.random.Generator) -> tuple[tu
     return tuple((float(u), float(v), BLOCK_MM) for u, v in left_out * BLOCK_MM + low)
 
 
-def floor(plane: CutPlane, section: Raster, pictured: Raster, volume: Grid) -> Uncertainty:
+def members_of(
+    found: Match, worker: ElastixWorker, *, seeds: list[np.random.SeedSequence], settings: RegisterSettings
+) -> list[PlanarMap]:
+    """Repeat a match's last stage, once for every seed; a match by landmarks alone is not repeated."""
+    if found.outcome.stages[0].name == "landmarks":
+        return []
+    start, last = PlanarMap(found.planar.linear), settings.stage_names[-1:]
+    return [member(found.judge, start, worker, seed=s, settings=settings.staged, names=last) for s in seeds]
+
+
+def floor(
+    plane: CutPlane, section: Raster, pictured: Raster, volume: Grid, pose: PlanePose | None = None
+) -> Uncertainty:
     """Say what stays uncertain even when every member agrees.
 
-    In the plane: the method's floor and half a pixel of either picture (as uniform errors). Along the normal: the
-    knife may run anywhere in the kerf (uniform, kerf/√12), and imaging tells depth no better than a slice (slice/√12).
+    In the plane: the method's floor and half a pixel of either picture (as uniform errors). Along the normal, where no
+    pose was fitted: the knife may run anywhere in the kerf (uniform, kerf/√12), and imaging tells depth no better than
+    a slice (slice/√12). Where one was, the members carry what it leaves open, and only the method's floor remains.
     """
     pixels = (section.spacing_mm**2 + pictured.spacing_mm**2) / 12.0
+    if pose is not None and pose.applied:
+        return Uncertainty(float(np.sqrt(METHOD_FLOOR_MM**2 + pixels)), METHOD_FLOOR_MM, plane.normal)
     across = np.abs(np.array(plane.normal) @ volume.axes) @ np.array(volume.spacing_mm)
     normal = np.sqrt((plane.kerf_mm**2 + float(across) ** 2) / 12.0)
     return Uncertainty(float(np.sqrt(METHOD_FLOOR_MM**2 + pixels)), float(normal), plane.normal)

@@ -99,19 +99,27 @@ class PlanarMap:
         offset_mm
             Distance of the section from the plane along its normal.
         """
-        matrix = np.eye(4)
-        matrix[:2, :2], matrix[:2, 3] = self.linear[:2, :2], self.linear[:2, 2]
-        matrix[2, 2] = -1.0 if self.flipped else 1.0
-        linear = Transform.from_matrix(Frame.SECTION_MM, Frame.PLANE, matrix)
+        linear = self._embedded_linear(Frame.PLANE)
         depth = np.eye(4)
         depth[2, 3] = offset_mm
         lift = Transform.from_matrix(Frame.PLANE, Frame.PLANE, depth)
         if self.spline is None:
             return lift @ linear
-        return lift @ (_embedded(self.spline) @ linear)
+        return lift @ (_embedded(self.spline, Frame.PLANE) @ linear)
+
+    def to_section(self) -> Transform:
+        """Embed in three dimensions between two pictures: slide mm to the other's slide mm."""
+        linear = self._embedded_linear(Frame.SECTION_MM)
+        return linear if self.spline is None else _embedded(self.spline, Frame.SECTION_MM) @ linear
+
+    def _embedded_linear(self, target: Frame) -> Transform:
+        matrix = np.eye(4)
+        matrix[:2, :2], matrix[:2, 3] = self.linear[:2, :2], self.linear[:2, 2]
+        matrix[2, 2] = -1.0 if self.flipped else 1.0
+        return Transform.from_matrix(Frame.SECTION_MM, target, matrix)
 
 
-def _embedded(spline: Spline) -> Transform:
+def _embedded(spline: Spline, frame: Frame) -> Transform:
     import SimpleITK as sitk
 
     cell = 2 * SPLINE_HALF_DEPTH_MM
@@ -122,7 +130,7 @@ def _embedded(spline: Spline) -> Transform:
         image.SetSpacing((*spline.spacing_mm, cell))
         image.SetOrigin((*spline.origin_mm, -1.5 * cell))
         images.append(image)
-    return Transform(Frame.PLANE, Frame.PLANE, sitk.BSplineTransform(images, 3))
+    return Transform(frame, frame, sitk.BSplineTransform(images, 3))
 
 
 def similarity(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from scipy import ndimage
 
 from comould.errors import GeometryError, InputError, RegistrationError
 from comould.register.raster import Raster
+from comould.register.volume import signed_distance
 from comould.space import CutPlane, Grid
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def plane_raster(
     """
     import SimpleITK as sitk
 
-    volumes: dict[str, Any] = dict(images) if isinstance(images, Mapping) else {"image": images}
-    if not volumes:
-        raise InputError(subject="images", expected="at least one volume", found="none")
+    volumes = named_volumes(images)
     distance, low, high = _distance_near(plane, mask, offset_mm)
     spacing = _in_plane_spacing(plane, list(volumes.values()), high - low)
     origin = low - margin_mm
@@ -85,6 +83,20 @@ def plane_raster(
     return Raster(np.array(channels, dtype=np.float32), inside, spacing, (float(origin[0]), float(origin[1])))
 
 
+def named_volumes(images: Images) -> dict[str, Any]:
+    """Give one volume, or several, by name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    volumes: dict[str, Any] = dict(images) if isinstance(images, Mapping) else {"image": images}
+    if not volumes:
+        raise InputError(subject="images", expected="at least one volume", found="none")
+    return volumes
+
+
 def _distance_near(plane: CutPlane, mask: sitk.Image, offset_mm: float) -> tuple[sitk.Image, np.ndarray, np.ndarray]:
     """Signed distance (inside positive) of the mask near the plane, and the specimen's bounds in u, v there.
 
@@ -107,24 +119,13 @@ def _distance_near(plane: CutPlane, mask: sitk.Image, offset_mm: float) -> tuple
     extent = np.minimum(index[near].max(axis=0) + 4, grid.size) - corner
     low, high = corner.tolist(), (corner + extent).tolist()
     part = np.pad(binary[low[2] : high[2], low[1] : high[1], low[0] : high[0]], 1)
-    distance = sitk.GetImageFromArray(_signed_distance(part, grid.spacing_mm).astype(np.float32))
+    distance = sitk.GetImageFromArray(signed_distance(part, grid.spacing_mm))
     distance.SetSpacing(grid.spacing_mm)
     distance.SetDirection(grid.axes.ravel().tolist())
     distance.SetOrigin(grid.patient_from_index([corner - 1])[0].tolist())
     bounds = uvn[near, :2]
     pad = 0.5 * max(grid.spacing_mm)
     return distance, bounds.min(axis=0) - pad, bounds.max(axis=0) + pad
-
-
-def _signed_distance(inside: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """Distance to the nearest voxel centre of the other kind, positive inside: zero half-way between the two.
-
-    A distance to border voxels (as Maurer's filter gives) is zero on whole voxels of a thick slice: holes.
-    """
-    sampling = spacing_mm[::-1]
-    return np.asarray(
-        ndimage.distance_transform_edt(inside, sampling) - ndimage.distance_transform_edt(~inside, sampling)
-    )
 
 
 def _missed(plane: CutPlane, offset_mm: float) -> RegistrationError:

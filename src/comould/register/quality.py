@@ -1,45 +1,18 @@
-"""What a registration achieved, in numbers, and whether it may be used."""
+"""What a registration achieved, in numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
+import numpy as np
+
 from comould.errors import InputError
+from comould.register.pose import PlanePose
+from comould.space import FloatArray
 
 Verdict = Literal["accept", "review", "reject"]
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """When a registration is rejected, and when somebody should look at it.
-
-    Parameters
-    ----------
-    reject_dice, review_dice
-        Overlap of tissue and specimen below which it is so.
-    review_hd95_mm
-        Distance between the outlines above which it is looked at, and at least ``review_hd95_fraction`` of the
-        specimen's radius in the plane.
-    review_margin
-        Smallest relative lead of the best answer over another face or turn.
-    review_information
-        Mutual information (nats) below which inside and outside of the tissue say nothing of each other.
-    reject_area_ratio
-        Tissue area over specimen area (shrinkage taken at its bounds) below which most of the section is missing.
-    review_spread_mm
-        Median spread of the ensemble above which it is looked at.
-    """
-
-    reject_dice: float = 0.70
-    review_dice: float = 0.88
-    review_hd95_mm: float = 2.0
-    review_hd95_fraction: float = 0.12
-    review_margin: float = 0.05
-    review_information: float = 0.03
-    reject_area_ratio: float = 0.35
-    review_spread_mm: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -58,6 +31,46 @@ class StageQuality:
 
 
 @dataclass(frozen=True)
+class LandmarkErrors:
+    """Distances left between landmark pairs.
+
+    Parameters
+    ----------
+    names
+        One each.
+    residual_mm
+        Distance of each mapped landmark from its target.
+    held_out
+        Whether the registration never saw them: then these are target registration errors (TRE).
+    """
+
+    names: tuple[str, ...]
+    residual_mm: tuple[float, ...]
+    held_out: bool
+
+    @property
+    def mean_mm(self) -> float:
+        """Mean distance."""
+        return float(np.mean(self.residual_mm))
+
+    @property
+    def median_mm(self) -> float:
+        """Median distance."""
+        return float(np.median(self.residual_mm))
+
+    @property
+    def max_mm(self) -> float:
+        """Largest distance."""
+        return float(np.max(self.residual_mm))
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], found: FloatArray, wanted: FloatArray, *, held_out: bool) -> Self:
+        """Measure ``(n, 2)`` or ``(n, 3)`` positions in mm against where they should be."""
+        away = np.linalg.norm(found - wanted, axis=1)
+        return cls(names, tuple(float(x) for x in away), held_out)
+
+
+@dataclass(frozen=True)
 class RegistrationQuality:
     """What a section's registration achieved.
 
@@ -68,11 +81,15 @@ class RegistrationQuality:
     verdict, reasons
         ``accept``, ``review`` (usable, look at it) or ``reject`` (must not be used), and every reason for it.
     dice, hd95_mm
-        Overlap, and 95th percentile of the distance between the outlines, in plane mm.
+        Overlap, and 95th percentile of the distance between the outlines, in target mm.
+    area_ratio, radius_mm
+        Tissue area on the slide over the target's, and the target's radius.
+    sector_gap_mm
+        Mean gap between the outlines in the worst of twelve sectors: overlap, localized.
     information
         Mutual information (nats) of tissue classes and imaging classes.
     flipped, angle_deg, scale
-        The placement found: mirrored x, turn after the mirroring, patient mm per slide mm.
+        The placement found: mirrored x, turn after the mirroring, target mm per slide mm.
     margin, ambiguous
         Relative lead of the best placement over the second best (another face, or another turn), and whether it is
         too small to trust.
@@ -84,6 +101,17 @@ class RegistrationQuality:
         Of the map that won, over the tissue: share with a determinant ≤ 0, and least and greatest area change.
     spread_mm
         Median over the tissue of the ensemble's standard deviation in the plane; NaN without an ensemble.
+    round_trip_mm
+        Median distance of tissue from itself after the way there and an independent way back, slide mm; NaN if the
+        way back was not registered.
+    held_out, fitted
+        Errors at landmarks that were held out, and at those that were fitted.
+    pose
+        Offset and tilt of the cut around its plane, with the likelihood curve; ``None`` if not searched.
+    plane_scores
+        What this and neighbouring planes of the plan score, where they were compared.
+    pieces_mm2
+        Areas of the pieces of tissue found, largest first.
 
     References
     ----------
@@ -106,6 +134,15 @@ class RegistrationQuality:
     folding_fraction: float
     jacobian_range: tuple[float, float]
     spread_mm: float
+    area_ratio: float = 1.0
+    radius_mm: float = 0.0
+    sector_gap_mm: float = 0.0
+    round_trip_mm: float = float("nan")
+    held_out: LandmarkErrors | None = None
+    fitted: LandmarkErrors | None = None
+    pose: PlanePose | None = None
+    plane_scores: Mapping[str, float] | None = None
+    pieces_mm2: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, JSON-able by :func:`comould.io.output.write_json`."""
@@ -121,9 +158,13 @@ class RegistrationQuality:
             If a key is missing or unknown.
         """
         try:
-            values = {**data, "reasons": tuple(data["reasons"]), "jacobian_range": tuple(data["jacobian_range"])}
+            values = {**data, **{key: tuple(data[key]) for key in ("reasons", "jacobian_range", "pieces_mm2")}}
             values["stages"] = tuple(_stage(stage) for stage in data["stages"])
-            values["spread_mm"] = float("nan") if data["spread_mm"] is None else data["spread_mm"]
+            for key in ("spread_mm", "round_trip_mm"):
+                values[key] = float("nan") if data[key] is None else data[key]
+            for key in ("held_out", "fitted"):
+                values[key] = None if data[key] is None else _errors(data[key])
+            values["pose"] = None if data["pose"] is None else PlanePose.from_dict(data["pose"])
             return cls(**values)
         except (KeyError, TypeError) as error:
             names = ", ".join(field.name for field in fields(cls))
@@ -137,36 +178,5 @@ def _stage(data: Mapping[str, Any]) -> StageQuality:
     return StageQuality(**{**data, **ranges})
 
 
-def verdict(
-    thresholds: Thresholds,
-    *,
-    dice: float,
-    hd95_mm: float,
-    radius_mm: float,
-    information: float,
-    margin: float,
-    area_ratio: float,
-    spread_mm: float,
-) -> tuple[Verdict, tuple[str, ...]]:
-    """Judge the numbers; every reason is named, the gravest decides."""
-    t = thresholds
-    hd95_limit = max(t.review_hd95_mm, t.review_hd95_fraction * radius_mm)
-    grave = [
-        (dice < t.reject_dice, f"overlap (Dice) {dice:.2f} is below {t.reject_dice:.2f}"),
-        (area_ratio < t.reject_area_ratio, f"the tissue covers {area_ratio:.0%} of the specimen's area in the plane"),
-    ]
-    light = [
-        (t.reject_dice <= dice < t.review_dice, f"overlap (Dice) {dice:.2f} is below {t.review_dice:.2f}"),
-        (hd95_mm > hd95_limit, f"the outlines lie {hd95_mm:.1f} mm apart (HD95)"),
-        (margin < t.review_margin, f"another face or turn fits nearly as well (lead {margin:.1%})"),
-        (information < t.review_information, f"stain and imaging share {information:.3f} nats only"),
-        (spread_mm > t.review_spread_mm, f"repeated registrations spread by {spread_mm:.1f} mm"),
-    ]
-    reasons = tuple(_said(grave)) + tuple(_said(light))
-    if any(broken for broken, _ in grave):
-        return "reject", reasons
-    return ("review" if reasons else "accept"), reasons
-
-
-def _said(rules: Sequence[tuple[bool, str]]) -> list[str]:
-    return [text for broken, text in rules if broken]
+def _errors(data: Mapping[str, Any]) -> LandmarkErrors:
+    return LandmarkErrors(tuple(data["names"]), tuple(data["residual_mm"]), bool(data["held_out"]))

@@ -6,7 +6,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from comould.io.output import write_json
 from comould.register.points import Extent, pixel_positions
 from comould.register.quality import RegistrationQuality
 from comould.space import FloatArray, Transform
+
+if TYPE_CHECKING:
+    from comould.register.hops import Hop
 
 FORMAT = "comould.registration"
 VERSION = 1
@@ -67,6 +70,8 @@ class SectionRegistration:
         The seed it was made with.
     extent_px
         Width and height of the section's picture in full-resolution px, where known: positions outside it are told.
+    hops
+        The pictures on the way, each with its own quality; empty when the section was laid on the plane directly.
     """
 
     section_id: str
@@ -77,6 +82,7 @@ class SectionRegistration:
     uncertainty: Uncertainty
     seed: int = 0
     extent_px: Extent | None = None
+    hops: tuple[Hop, ...] = ()
 
     def map_points(self, points_px: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Map full-resolution pixels to the patient.

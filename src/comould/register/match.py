@@ -1,0 +1,218 @@
+"""One picture laid on another: search, stages, rivals, the way back, and the numbers that tell how well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from comould.register.elastix import ElastixWorker
+from comould.register.initialise import Start, search
+from comould.register.maps import PlanarMap
+from comould.register.measure import Judge, hd95_mm
+from comould.register.outlines import sector_gap_mm
+from comould.register.quality import RegistrationQuality, StageQuality
+from comould.register.raster import Raster
+from comould.register.settings import RIVAL_MARGIN, RegisterSettings
+from comould.register.stages import Outcome, Stage, refine
+from comould.space import FloatArray
+
+MOST_POINTS = 2000
+"""Tissue points at which spreads and round trips are measured."""
+
+Points = tuple[FloatArray, FloatArray]
+"""Landmarks in slide mm and in target mm, ``(n, 2)`` each."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a placement beforehand.
+
+    Parameters
+    ----------
+    flipped
+        Whether the slide shows the mirror image; ``None`` when unknown.
+    angle_deg
+        Turn and its tolerance; ``None`` when unknown.
+    landmarks
+        Points that pull, or ``None``.
+    landmarks_only
+        Whether pictures are left out.
+    """
+
+    flipped: bool | None = None
+    angle_deg: tuple[float, float] | None = None
+    landmarks: Points | None = None
+    landmarks_only: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A section on its target.
+
+    Parameters
+    ----------
+    judge
+        Holds the two pictures.
+    outcome
+        The map that won, and its stages.
+    ranked
+        The answers of the search, best first.
+    """
+
+    judge: Judge
+    outcome: Outcome
+    ranked: list[Start]
+
+    @property
+    def planar(self) -> PlanarMap:
+        """The map that won."""
+        return self.outcome.planar
+
+    @property
+    def some(self) -> FloatArray:
+        """Tissue points, slide mm, thinned."""
+        return self.judge.points[:: max(1, len(self.judge.points) // MOST_POINTS)]
+
+    def spread_mm(self, members: list[PlanarMap]) -> float:
+        """Median over the tissue of the members' deviation from the map that won; NaN without members."""
+        if not members:
+            return float("nan")
+        apart = np.stack([one.apply(self.some) for one in members]) - self.planar.apply(self.some)
+        return float(np.median(np.sqrt(np.mean(np.sum(apart**2, axis=2), axis=0))))
+
+
+def match(
+    tissue: Raster, target: Raster, worker: ElastixWorker, *, seed: int, settings: RegisterSettings, known: Known
+) -> Match:
+    """Lay a section's tissue on a target from nothing.
+
+    Every start that comes close to the best is refined, and the finer measure decides between them: a wrong turn can
+    be bent into a good fit, so what counts is the mean of the scores before and after the stages.
+    """
+    judge = Judge(tissue, target)
+    if known.landmarks_only and known.landmarks is not None:
+        from comould.register.stages import fit_landmarks
+
+        planar = fit_landmarks(*known.landmarks, shrinkage=settings.shrinkage)
+        outcome = Outcome(planar, (measured_stage("landmarks", judge, planar),))
+        return Match(judge, outcome, [Start(planar, outcome.fit)])
+    starts = _starts(tissue, target, known, settings, judge)
+    rivals = [s for s in starts if s.score >= (1.0 - RIVAL_MARGIN) * starts[0].score]
+    outcomes = [_refined(judge, s.planar, worker, seed, settings, known) for s in rivals]
+    if len(rivals) == 1:
+        return Match(judge, outcomes[0], starts)
+    scores = [0.5 * (outcome.stages[0].fit.score + outcome.fit.score) for outcome in outcomes]
+    order = sorted(range(len(rivals)), key=lambda k: -scores[k])
+    ranked = [Start(rivals[k].planar, replace(outcomes[k].fit, score=scores[k])) for k in order]
+    return Match(judge, outcomes[order[0]], ranked)
+
+
+def again(found: Match, target: Raster, worker: ElastixWorker, *, seed: int, settings: RegisterSettings) -> Match:
+    """Refine a match on a target that has changed a little: the same plane, cut where the knife went."""
+    judge = Judge(found.judge.section, target)
+    start = PlanarMap(found.planar.linear)
+    return Match(judge, _refined(judge, start, worker, seed, settings, Known()), found.ranked)
+
+
+def round_trip_mm(found: Match, worker: ElastixWorker, *, seed: int, settings: RegisterSettings) -> float:
+    """Register the way back on its own, and say how far from itself tissue ends, slide mm (median)."""
+    turned = settings.reversed()
+    judge = Judge(found.judge.plane, found.judge.section)
+    start = PlanarMap(np.asarray(np.linalg.inv(found.planar.linear), dtype=np.float64))
+    back = refine(judge, start, worker, seed=seed, settings=turned.staged, names=turned.stage_names).planar
+    away = back.apply(found.planar.apply(found.some)) - found.some
+    return float(np.median(np.linalg.norm(away, axis=1)))
+
+
+def measured_stage(name: str, judge: Judge, planar: PlanarMap) -> Stage:
+    """Measure a map that no stage made."""
+    jacobians = planar.jacobians(judge.points)
+    determinant = np.linalg.det(jacobians) * (-1.0 if planar.flipped else 1.0)
+    stretch = np.linalg.svd(jacobians, compute_uv=False)
+    return Stage(
+        name,
+        judge.judge(planar),
+        kept=True,
+        folding_fraction=float(np.mean(determinant <= 0)),
+        jacobian_range=(float(determinant.min()), float(determinant.max())),
+        stretch_range=(float(stretch.min()), float(stretch.max())),
+    )
+
+
+def _starts(tissue: Raster, target: Raster, known: Known, settings: RegisterSettings, judge: Judge) -> list[Start]:
+    """Search, or start from the landmarks where there are enough to tell turn and face."""
+    if known.landmarks is not None and len(known.landmarks[0]) >= 3:
+        from comould.register.stages import fit_landmarks
+
+        linear = fit_landmarks(*known.landmarks, shrinkage=settings.shrinkage, linear=True)
+        return [Start(linear, judge.judge(linear))]
+    return search(
+        tissue,
+        target,
+        flipped=known.flipped,
+        shrinkage=settings.shrinkage,
+        **({} if known.angle_deg is None else {"angle_deg": known.angle_deg}),
+    )
+
+
+def _refined(
+    judge: Judge, start: PlanarMap, worker: ElastixWorker, seed: int, settings: RegisterSettings, known: Known
+) -> Outcome:
+    names = settings.stage_names
+    return refine(
+        judge,
+        start,
+        worker,
+        seed=seed,
+        settings=settings.staged,
+        names=names,
+        **({} if known.landmarks is None else {"landmarks": known.landmarks}),
+    )
+
+
+def quality_of(found: Match, members: list[PlanarMap], settings: RegisterSettings) -> RegistrationQuality:
+    """Gather the numbers of a match; the verdict is still open (``review``)."""
+    last = [stage for stage in found.outcome.stages if stage.kept][-1]
+    judge, ranked, planar = found.judge, found.ranked, found.planar
+    margin = 1.0 if len(ranked) < 2 else 1.0 - ranked[1].score / ranked[0].score
+    return RegistrationQuality(
+        verdict="review",
+        reasons=(),
+        dice=last.fit.dice,
+        hd95_mm=hd95_mm(judge.section, judge.plane, planar),
+        sector_gap_mm=sector_gap_mm(judge.section, judge.plane, planar),
+        information=last.fit.information,
+        flipped=planar.flipped,
+        angle_deg=planar.angle_deg,
+        scale=planar.scale,
+        margin=margin,
+        ambiguous=margin < settings.thresholds.review_margin,
+        second_best={} if len(ranked) < 2 else _placement(ranked[1]),
+        stage=last.name,
+        stages=tuple(_stage_quality(stage) for stage in found.outcome.stages),
+        folding_fraction=last.folding_fraction,
+        jacobian_range=last.jacobian_range,
+        spread_mm=found.spread_mm(members),
+        area_ratio=judge.section.area_mm2 / judge.plane.area_mm2,
+        radius_mm=judge.plane.radius_mm,
+    )
+
+
+def _placement(start: Start) -> dict[str, Any]:
+    return {"flipped": start.planar.flipped, "angle_deg": start.planar.angle_deg, "score": start.score}
+
+
+def _stage_quality(stage: Stage) -> StageQuality:
+    return StageQuality(
+        name=stage.name,
+        kept=stage.kept,
+        reason=stage.reason,
+        dice=stage.fit.dice,
+        information=stage.fit.information,
+        score=stage.fit.score,
+        folding_fraction=stage.folding_fraction,
+        jacobian_range=stage.jacobian_range,
+        stretch_range=stage.stretch_range,
+    )
