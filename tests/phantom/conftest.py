@@ -39,3 +39,9 @@ def plan(specimen: Phantom) -> SlicePlan:
 @pytest.fixture(scope="session")
 def sections(specimen: Phantom, plan: SlicePlan) -> list[CutSection]:
     return specimen.cut(plan, image_pixel_um=100.0)
+
+
+@pytest.fixture(scope="session")
+def small() -> Phantom:
+    """A specimen that is made and cut quickly."""
+    return phantom.specimen(5, volume_ml=12.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))

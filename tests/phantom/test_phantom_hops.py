@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from comould import phantom
 from comould.errors import InputError
 from comould.phantom import CutImage, CutOptions, deform, gross
 from comould.phantom.knife import TrueCut, specimen_in_cut
@@ -13,8 +12,8 @@ QUICK = {"image_pixel_um": 100.0, "spot_pitch_um": 2000.0}
 
 
 @pytest.fixture(scope="module")
-def made():
-    return phantom.specimen(5, volume_ml=20.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
+def made(small):
+    return small
 
 
 @pytest.fixture(scope="module")

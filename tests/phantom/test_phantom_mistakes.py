@@ -3,17 +3,11 @@
 import numpy as np
 import pytest
 
-from comould import phantom
 from comould.errors import InputError
 from comould.phantom import CutOptions
 from comould.phantom.cut import mixed_up
 
 QUICK = {"image_pixel_um": 100.0, "spot_pitch_um": 1500.0}
-
-
-@pytest.fixture(scope="module")
-def small():
-    return phantom.specimen(5, volume_ml=12.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
 
 
 def test_swapped_sections_bear_each_others_name_and_nothing_tells(small, make_plan):

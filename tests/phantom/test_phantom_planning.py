@@ -6,7 +6,6 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comould import phantom
 from comould.errors import InputError
 from comould.phantom.planning import plan_slices, spread_over
 from comould.space import Grid
@@ -46,11 +45,10 @@ def test_planes_are_parallel_even_and_centred(angle, slices, spacing):
     assert np.abs((origins - middle) @ plan.normal).max() <= max(reach, 0.0) + 1e-6
 
 
-def test_every_plane_of_a_phantom_meets_it():
-    made = phantom.specimen(4, volume_ml=12.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
-    plan = made.plan(6.0)
+def test_every_plane_of_a_phantom_meets_it(small):
+    plan = small.plan(6.0)
     assert [plane.id for plane in plan] == [f"P{n + 1:02d}" for n in range(len(plan))]
-    cuts = made.cut(plan, image_pixel_um=400.0, spot_pitch_um=4000.0)
+    cuts = small.cut(plan, image_pixel_um=400.0, spot_pitch_um=4000.0)
     assert len(cuts) == len(plan) >= 4
 
 

@@ -10,10 +10,10 @@ from comould.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    made = phantom.specimen(5, volume_ml=12.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
-    cuts = made.cut(made.plan(9.0), image_pixel_um=200.0, spot_pitch_um=1500.0, tilt_deg=5.0)
-    folder = made.write(tmp_path_factory.mktemp("score") / "case", made.plan(9.0), cuts)
+def case(small, tmp_path_factory):
+    plan = small.plan(9.0)
+    cuts = small.cut(plan, image_pixel_um=200.0, spot_pitch_um=1500.0, tilt_deg=5.0)
+    folder = small.write(tmp_path_factory.mktemp("score") / "case", plan, cuts)
     return folder, cuts
 
 

@@ -111,3 +111,55 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "medium", "hard"])
+def test_difficulty_and_truth_of_the_cut(small, make_plan, difficulty):
+    plan = make_plan(small, (0.35, 0.6))
+    shares = []
+    cuts = small.cut(plan, difficulty=difficulty, progress=shares.append, **QUICK)
+    assert shares == [0.5, 1.0]
+    for cut in cuts:
+        wanted = phantom.PRESETS[difficulty]
+        assert cut.shrinkage == cut.options.shrinkage == wanted["shrinkage"]
+        np.testing.assert_allclose(cut.true_plane.distance_mm(cut.spots_patient_mm), 0.0, atol=1e-9)
+        np.testing.assert_allclose(cut.locate(cut.spots.obsm["spatial"])[0], cut.spots_patient_mm)
+        plane = plan[cut.true_plane_id]
+        angle = np.rad2deg(np.arccos(np.clip(np.dot(plane.normal, cut.true_plane.normal), -1.0, 1.0)))
+        assert angle == pytest.approx(np.hypot(*cut.plane_tilt_deg), abs=1e-5)
+        if difficulty == "hard":
+            assert (abs(cut.plane_offset_mm), np.hypot(*cut.plane_tilt_deg)) == pytest.approx((1.0, 5.0))
+    with pytest.raises(InputError, match="difficulty: expected one of easy, medium, hard, found 'harder'"):
+        small.cut(plan, difficulty="harder")
+
+
+KNOBS = {
+    "shrinkage": 0.12,
+    "anisotropy": 0.05,
+    "bending_mm": 0.0,
+    "stain_sd": 0.3,
+    "blur_um": 60.0,
+    "tears": 1,
+    "missing": 0.2,
+    "dust": 20,
+    "tell_face": "right",
+    "photo": True,
+    "tilt_deg": 4.0,
+}
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_no_knob_turns_another(small, make_plan, knob):
+    """Turn, face, plane and stain of a section stay as they were, whatever else is asked for."""
+    plan = make_plan(small, (0.5,))
+    options = {"offset_sd_mm": 0.3, "tint": 0.1, "image_pixel_um": 400.0, "spot_pitch_um": 4000.0}
+    before, after = (small.cut(plan, **options, **more)[0] for more in ({}, {knob: KNOBS[knob]}))
+    assert (before.angle_deg, before.flipped, before.plane_offset_mm) == (
+        after.angle_deg,
+        after.flipped,
+        after.plane_offset_mm,
+    )
+    glass = [cut.section.image[:3, :3].mean(axis=(0, 1)) for cut in (before, after)]
+    np.testing.assert_allclose(*glass, atol=2.0)
+    if knob != "tilt_deg":
+        assert before.true_plane == after.true_plane

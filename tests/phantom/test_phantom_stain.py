@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from comould import phantom
 from comould.phantom import CutOptions
 from comould.phantom.stain import GLASS, Stain
 
@@ -43,11 +42,10 @@ def test_tint_takes_the_stated_share_of_one_colour():
 
 
 @pytest.fixture(scope="module")
-def cuts(make_plan):
-    made = phantom.specimen(5, volume_ml=12.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
-    plan = make_plan(made, (0.5,))
+def cuts(small, make_plan):
+    plan = make_plan(small, (0.5,))
     options = {"plain": {}, "blur": {"blur_um": 150.0}, "tint": {"tint": 0.2}, "pale": {"fade": 0.9}}
-    return {name: made.cut(plan, **QUICK, **given)[0] for name, given in options.items()}
+    return {name: small.cut(plan, **QUICK, **given)[0] for name, given in options.items()}
 
 
 def test_picture_shows_what_was_asked_and_nothing_else_moves(cuts):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from comould import phantom
 from comould.errors import InputError
 from comould.phantom import CutOptions, deform
 from comould.phantom.knife import LATTICE_MM, specimen_in_cut, true_cut
@@ -88,11 +87,10 @@ def test_tears_that_cannot_lie_side_by_side_are_refused():
 
 
 @pytest.fixture(scope="module")
-def cuts(make_plan):
-    made = phantom.specimen(5, volume_ml=20.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
-    plan = make_plan(made, (0.5,))
+def cuts(small, make_plan):
+    plan = make_plan(small, (0.5,))
     options = {"whole": {}, "torn": {"tears": 2}, "halves": {"pieces": 2}, "wedge": {"missing": 0.3, "tears": 1}}
-    return made, {name: made.cut(plan, **QUICK, **given)[0] for name, given in options.items()}
+    return small, {name: small.cut(plan, **QUICK, **given)[0] for name, given in options.items()}
 
 
 @pytest.mark.parametrize("name", ["whole", "torn", "halves", "wedge"])

@@ -25,6 +25,9 @@ STIFFNESS = 7.0
 """That radius, between its bounds, over the bending asked for."""
 
 LEAST_DETERMINANT = 0.25
+GENTLE = 0.6
+"""Greatest norm of a displacement's gradient at which there is no doubt that nothing folds; below 1 by theory."""
+
 SEEN_ONCE = 1.15
 """Area shown over area there is, counted on lattices: up to 1.1 by chance for the smallest sections."""
 
@@ -269,8 +272,12 @@ def _is_seen_once(bend: Transform, tissue_uv: FloatArray, margin_mm: float) -> b
     """Whether the tissue can be found on the flat section, and all of it once.
 
     Far out a strong bending may fold although it does not within the tissue. What the slide shows of the tissue then
-    adds up, by the determinant, to more than there is.
+    adds up, by the determinant, to more than there is. Where the displacement's gradient is small it cannot.
     """
+    reach = margin_mm + float(np.abs(bend.apply(tissue_uv[::9])[:, :2] - tissue_uv[::9]).max())
+    around = _lattice(tissue_uv.min(axis=0) - reach, tissue_uv.max(axis=0) + reach, 2.5)
+    if float(np.linalg.norm(_jacobian(bend, around) - np.eye(2), axis=(1, 2)).max()) < GENTLE:
+        return True
     some = np.vstack([tissue_uv[_extreme(tissue_uv)], tissue_uv[:: max(len(tissue_uv) // 500, 1)]])
     try:
         flat = _flat(bend, some)
@@ -278,8 +285,8 @@ def _is_seen_once(bend: Transform, tissue_uv: FloatArray, margin_mm: float) -> b
         return False
     low, high = flat.min(axis=0) - margin_mm, flat.max(axis=0) + margin_mm
     step = max(LATTICE_MM, float(np.ptp(tissue_uv, axis=0).max()) / 60.0)
-    slide = np.stack(np.meshgrid(*(np.arange(low[n], high[n], step) for n in (0, 1))), axis=-1).reshape(-1, 2)
-    determinant = _determinant(bend, slide)
+    slide = _lattice(low, high, step)
+    determinant = np.linalg.det(_jacobian(bend, slide))
     first = tissue_uv.min(axis=0)
     cell = np.round((tissue_uv - first) / LATTICE_MM).astype(int)
     known = np.zeros(cell.max(axis=0) + 1, dtype=bool)
@@ -298,15 +305,18 @@ def _affine_basis(points: FloatArray) -> FloatArray:
 def _least_determinant(bend: Transform, tissue_uv: FloatArray, margin_mm: float) -> float:
     """Least Jacobian determinant over the tissue; −inf when it folds on the glass around (which would show twice)."""
     some = tissue_uv[:: max(len(tissue_uv) // 1500, 1)]
-    low, high = tissue_uv.min(axis=0) - margin_mm, tissue_uv.max(axis=0) + margin_mm
-    around = np.stack(np.meshgrid(*(np.arange(low[n], high[n], 2.0) for n in (0, 1))), axis=-1).reshape(-1, 2)
-    determinant = _determinant(bend, np.vstack([some, around]))
+    around = _lattice(tissue_uv.min(axis=0) - margin_mm, tissue_uv.max(axis=0) + margin_mm, 2.0)
+    determinant = np.linalg.det(_jacobian(bend, np.vstack([some, around])))
     return float(determinant[: len(some)].min()) if determinant.min() > 0.05 else -np.inf
 
 
-def _determinant(bend: Transform, points: FloatArray) -> FloatArray:
+def _lattice(low: FloatArray, high: FloatArray, step_mm: float) -> FloatArray:
+    """Points ``(n, 2)`` over a rectangle."""
+    return np.stack(np.meshgrid(*(np.arange(low[n], high[n], step_mm) for n in (0, 1))), axis=-1).reshape(-1, 2)
+
+
+def _jacobian(bend: Transform, points: FloatArray) -> FloatArray:
+    """Differentiate at points; ``(n, 2, 2)``: u and v down, by u and by v across."""
     step = 1e-3
-    e_u, e_v = step * np.eye(2)
-    du = (bend.apply(points + e_u) - bend.apply(points - e_u)) / (2.0 * step)
-    dv = (bend.apply(points + e_v) - bend.apply(points - e_v)) / (2.0 * step)
-    return np.asarray(du[:, 0] * dv[:, 1] - du[:, 1] * dv[:, 0])
+    moved = [bend.apply(points + side)[:, :2] - bend.apply(points - side)[:, :2] for side in step * np.eye(2)]
+    return np.asarray(np.stack(moved, axis=-1) / (2.0 * step))

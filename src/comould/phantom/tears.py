@@ -128,7 +128,8 @@ def tear(flat: FloatArray, options: CutOptions, rng: np.random.Generator) -> tup
     InputError
         If no way is found to lay that many parts side by side.
     """
-    wanted = [options.tear_mm] * options.tears + [options.piece_gap_mm] * (options.pieces - 1)
+    # The half first: torn-off parts find room around what is left, a half does not find it around them.
+    wanted = [options.piece_gap_mm] * (options.pieces - 1) + [options.tear_mm] * options.tears
     tearing, parting = rng.spawn(2)
     box = np.array([flat.min(axis=0) - APART_MM, flat.max(axis=0) + APART_MM])
     edges: list[Edge] = []
@@ -136,7 +137,7 @@ def tear(flat: FloatArray, options: CutOptions, rng: np.random.Generator) -> tup
     settled: list[FloatArray] = []
     stayed = flat
     for number, gap in enumerate(wanted):
-        piece = number >= options.tears
+        piece = number < options.pieces - 1
         chance, shares, turn_deg = (parting, (0.3, 0.45), 20.0) if piece else (tearing, (0.06, 0.22), 4.0)
         for _ in range(TRIES):
             edge = _edge(stayed, chance.uniform(*shares), chance)
