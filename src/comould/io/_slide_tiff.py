@@ -77,30 +77,31 @@ def levels_of(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, subject: 
     found = list(series.levels)
     if len(found) == 1:
         found += [s for s in tif.series if s is not series and _reduced(s, series)]
-    width, height = _size(series)
+    width, height = size_of(series)
     levels = []
     for one in found:
-        w, h = _size(one)
+        w, h = size_of(one)
         pages = [page.aspage() for page in one.pages if page is not None]
         _check_pages(pages, subject)
         levels.append(Level(w, h, _downsample(width, height, w, h), pages))
     return sorted(levels, key=lambda level: level.downsample)
 
 
-def _size(series: tifffile.TiffPageSeries) -> tuple[int, int]:
+def size_of(series: tifffile.TiffPageSeries) -> tuple[int, int]:
+    """Give a picture's width and height."""
     sizes = dict(zip(series.axes, series.shape, strict=True))
     return int(sizes["X"]), int(sizes["Y"])
 
 
 def _area(series: tifffile.TiffPageSeries) -> int:
-    width, height = _size(series)
+    width, height = size_of(series)
     return width * height
 
 
 def _reduced(series: tifffile.TiffPageSeries, full: tifffile.TiffPageSeries) -> bool:
     if series.dtype != full.dtype or series.axes != full.axes or not series.keyframe.is_reduced:
         return False
-    (w, h), (width, height) = _size(series), _size(full)
+    (w, h), (width, height) = size_of(series), size_of(full)
     return w < width and abs(width / w - height / h) <= 1.5 * max(width / w / w, height / h / h)
 
 

@@ -31,6 +31,9 @@ STATED_TOLERANCE = 0.03
 ANISOTROPY_TOLERANCE = 0.01
 """Largest relative difference between the pixel's width and height."""
 
+MAX_WORKING_PIXELS = 1_000_000_000
+"""A working picture is held in memory, and while it is made in float32: one of more pixels than this is refused."""
+
 _REMEDY = "Give pixel_size_um= (µm per full-resolution pixel, from the scanner's or microscope's record)"
 
 
@@ -158,6 +161,17 @@ def _settle_size(path: Path, stated: float | None, found: PixelSize) -> float:
     return float(stated)
 
 
+def _check_working_size(path: Path, size: tuple[int, int], downsample: float) -> None:
+    columns, rows = (cells(n, downsample) for n in size)
+    if columns * rows > MAX_WORKING_PIXELS:
+        raise InputError(
+            subject=f"working picture of {path.name}",
+            expected=f"at most {MAX_WORKING_PIXELS:.0e} pixels",
+            found=f"{columns} × {rows}",
+            remedy="Give a larger resolution_um (8 µm is enough to register by)",
+        )
+
+
 def _warn_orientation(path: Path, orientation: Any) -> None:
     if orientation not in {None, 0, 1}:
         warnings.warn(
@@ -185,6 +199,7 @@ def _read_tiff(path: Path, stated: float | None, want_um: float) -> tuple[npt.ND
         size = _settle_size(path, stated, _slide_tiff.pixel_size(path, tif, series))
         _warn_orientation(path, _orientation(series))
         downsample = max(1.0, want_um / size)
+        _check_working_size(path, _slide_tiff.size_of(series), downsample)
         levels = _slide_tiff.levels_of(tif, series, str(path))
         level = max(
             (one for one in levels if one.downsample <= downsample * (1 + 1e-6)), key=lambda one: one.downsample
@@ -216,6 +231,7 @@ def _read_raster(path: Path, stated: float | None, want_um: float) -> tuple[npt.
         picture: ImageFile = JpegImageFile(stream) if jpeg else PngImageFile(stream)
         _warn_orientation(path, picture.getexif().get(0x0112))
         width, height = picture.size
+        _check_working_size(path, (width, height), downsample)
         reduction = 1
         if jpeg and downsample >= 2:
             reduction = max(n for n in (1, 2, 4, 8) if n <= downsample)
