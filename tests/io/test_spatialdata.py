@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 
 from comould.errors import FrameMismatchError, InputError
@@ -218,6 +220,50 @@ def test_spatialdata_plot_draws_a_section_with_its_spots(case, tmp_path):
     figure.savefig(tmp_path / "s.png")
     plt.close(figure)
     assert (tmp_path / "s.png").stat().st_size > 1000
+
+
+def test_napari_gets_affines_it_can_turn_round(case):
+    """napari-spatialdata asks each element for its affine in y, x, or z, y, x where there is a z, and inverts it."""
+    import spatialdata
+    from spatialdata.models import get_axes_names
+    from spatialdata.transformations import get_transformation
+
+    data = spatialdata.read_zarr(case.path)
+    seen = 0
+    for _, name, element in data.gen_spatial_elements():
+        axes = ("z", "y", "x") if "z" in get_axes_names(element) else ("y", "x")
+        for transformation in get_transformation(element, get_all=True).values():
+            matrix = transformation.to_affine_matrix(input_axes=axes, output_axes=axes)
+            np.testing.assert_allclose(matrix @ np.linalg.inv(matrix), np.eye(len(axes) + 1), atol=1e-9, err_msg=name)
+            seen += 1
+    assert seen == 15
+
+
+@settings(max_examples=12)
+@given(
+    st.integers(0, 10_000),
+    st.tuples(*[st.integers(1, 5)] * 3),
+    st.tuples(*[st.floats(0.05, 8.0)] * 3),
+    st.tuples(*[st.floats(-500.0, 500.0)] * 3),
+    st.sampled_from([np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64]),
+)
+def test_any_grid_comes_back(seed, size, spacing, origin, dtype):
+    from scipy.spatial.transform import Rotation
+
+    from comould.io import _sd_elements
+
+    direction = Rotation.random(random_state=np.random.default_rng(seed)).as_matrix()
+    grid = Grid(size, spacing, origin, direction)
+    image = volume(grid, dtype, seed)
+    makers = [_sd_elements.volume] if dtype().dtype.kind == "f" else [_sd_elements.volume, _sd_elements.labels]
+    for maker in makers:
+        back = _sd_elements.load_volume(maker(image, "v"))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(image))
+        assert back.GetPixelIDValue() == image.GetPixelIDValue()
+        corners = np.array([[0, 0, 0], np.array(size) - 1, [size[0] - 1, 0, 0]])
+        np.testing.assert_allclose(
+            Grid.from_image(back).patient_from_index(corners), grid.patient_from_index(corners), rtol=0, atol=1e-9
+        )
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------

@@ -91,6 +91,14 @@ def test_a_bin_s_own_folder_is_read_as_it_is(hd):
         read_spots(folder, bin_um=8)
 
 
+def test_what_is_written_reads_back(hd, tmp_path):
+    data = read_spots(hd[0])
+    data.write_h5ad(tmp_path / "bins.h5ad")
+    back = read_spots(tmp_path / "bins.h5ad")
+    np.testing.assert_array_equal(back.obsm["spatial"], data.obsm["spatial"])
+    assert back.uns["comould"]["pixel_size_um"] == pytest.approx(data.uns["comould"]["pixel_size_um"])
+
+
 def test_bins_that_are_not_there_are_told_with_those_that_are(hd):
     outs, _ = hd
     with pytest.raises(InputError, match=r"expected bins of 2 µm, found bins of 8, 16 µm. Give bin_um= one of them"):

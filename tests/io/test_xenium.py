@@ -102,6 +102,15 @@ def test_every_layout_gives_the_same_cells(tmp_path, counts, cells):
     assert 5 < data.uns["comould"]["pitch_um"] < 150
 
 
+def test_what_is_written_reads_back(tmp_path):
+    bundle(tmp_path / "x")
+    data = read_spots(tmp_path / "x", alignment=ALIGNMENT)
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    back = read_spots(tmp_path / "cells.h5ad")
+    np.testing.assert_array_equal(back.obsm["spatial"], data.obsm["spatial"])
+    assert back.uns["comould"] == data.uns["comould"]
+
+
 def test_outs_and_old_identifiers(tmp_path):
     bundle(tmp_path / "run" / "outs")
     assert read_spots(tmp_path / "run").n_obs == CELLS
