@@ -339,6 +339,21 @@ def test_spots_without_a_place_are_refused(tmp_path, change, message):
         write_spatialdata(tmp_path / "a.zarr", sections=[picture("S1"), picture("S2")], spots=data)
 
 
+def test_values_zarr_cannot_hold_are_told_and_leave_nothing(tmp_path):
+    data = spots()
+    data.uns["mine"] = object()
+    with pytest.raises(InputError, match=r"expected values that zarr can hold, found .*object"):
+        write_spatialdata(tmp_path / "a.zarr", spots=data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_reading_and_writing_are_silent(tmp_path, caplog, recwarn):
+    path = write_spatialdata(tmp_path / "a.zarr", labels={"a": volume(oblique(), np.uint8)}, spots=spots())
+    read_spatialdata(path)
+    assert not caplog.records
+    assert not list(recwarn)
+
+
 def test_transforms_of_other_frames_are_refused(tmp_path):
     wrong = Transform.identity(Frame.SECTION_MM, Frame.PATIENT)
     with pytest.raises(FrameMismatchError, match="expected patient_from_section_px, found patient_from_section_mm"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -232,12 +233,28 @@ def _write(data: SpatialData, path: Path) -> None:
             remedy="Choose another place",
         ) from error
     try:
-        data.write(work / "store.zarr")
+        _write_store(data, work / "store.zarr", path.name)
         if path.exists() and not any(path.iterdir()):
             path.rmdir()
         swap_in(work / "store.zarr", path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _write_store(data: SpatialData, store: Path, name: str) -> None:
+    try:
+        data.write(store)
+    except OSError:
+        raise
+    except Exception as error:
+        # anndata wraps what zarr, numpy and its own registry raise in several kinds.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            subject=f"SpatialData store {name}",
+            expected="values that zarr can hold",
+            found=reason,
+            remedy="Look at obs, obsm and uns of the spots",
+        ) from error
 
 
 def read_spatialdata(path: str | Path) -> CaseData:
@@ -307,4 +324,11 @@ def _quiet() -> Iterator[None]:
         for library in ("spatialdata", "zarr", "dask", "anndata", "xarray", "ome_zarr", "multiscale_spatial_image"):
             warnings.filterwarnings("ignore", category=UserWarning, module=rf"{library}(\..*)?")
         warnings.filterwarnings("ignore", message="zarr v3 autosharding")
-        yield
+        # Label maps without a picture of their own are no news.
+        log = logging.getLogger("ome_zarr.reader")
+        level = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
