@@ -44,7 +44,7 @@ class Camera:
         """Plate mm under pixels."""
         away = (points_px - self.middle_px) / self.scale
         flat = away.copy()
-        for _ in range(12):
+        for _ in range(12 if self.k1 else 0):
             flat = away / (1 + self.k1 * (flat**2).sum(axis=1, keepdims=True))
         rays = np.column_stack([flat * self.scale / self.focal, np.ones(len(flat))]) @ self.R
         origin = -self.R.T @ self.t

@@ -76,8 +76,8 @@ def _dots(small: npt.NDArray[np.float32]) -> list[tuple[tuple[float, float], Flo
     side = max(small.shape)
     found: list[tuple[tuple[float, float], FloatArray]] = []
     # Two widths: a small one where shadows or tissue are near, a wide one for large targets.
-    for sigma in (side / 90, side / 30):
-        dark = small < 0.8 * ndimage.gaussian_filter(small, sigma)
+    for width in (side // 30, side // 10):
+        dark = small < 0.8 * ndimage.uniform_filter(ndimage.uniform_filter(small, width), width)
         labels, count = ndimage.label(dark)
         flat = labels.ravel()
         on = np.flatnonzero(flat)
