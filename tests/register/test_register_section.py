@@ -60,9 +60,14 @@ def test_a_plane_that_is_not_searched_is_as_uncertain_as_kerf_and_slice(pair):
     assert found.uncertainty.normal_mm == pytest.approx(np.hypot(3.0, 0.8) / np.sqrt(12))
     assert found.quality.pose is None
     assert np.isnan(found.quality.round_trip_mm)
+
+
+def test_members_differ_and_their_spread_is_the_covariance(pair, registered):
     assert len(registered.samples) == 2
     moved = [sample.apply(pair.spots_px) for sample in registered.samples]
     assert np.abs(moved[0] - moved[1]).max() > 0.01
+    _, sd = registered.map_points(pair.spots_px)
+    np.testing.assert_allclose(np.diagonal(registered.covariance(pair.spots_px), axis1=1, axis2=2), sd**2, atol=1e-12)
 
 
 def test_same_seed_same_bits_whatever_the_workers(pair, worker):

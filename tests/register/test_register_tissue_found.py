@@ -34,6 +34,7 @@ DISTURBANCES = (
     "border",
     "pieces",
     "pale",
+    "pale zone",
 )
 GROUNDS = ("white board", "green cloth", "blue cloth", "black felt", "gradient board")
 
@@ -81,6 +82,9 @@ def slide(seed, how="clean", stain="he", shape=SHAPE):
     h, w = shape
     if how == "pale":
         density *= 0.3
+    if how == "pale zone":
+        zone = ndimage.gaussian_filter((x - 0.5 * w + 30 * np.sin(y / 50) > 0).astype(float), 3)[..., None]
+        density = density * (1 - zone) + zone * soft[..., None] * [0.03, 0.16, 0.0]
     if how == "fold":
         t, c = rng.uniform(0, np.pi), np.array(ndimage.center_of_mass(inside))
         across = (x - c[1]) * np.cos(t) + (y - c[0]) * np.sin(t) + 8 * np.sin((y - x) / 40)
@@ -254,6 +258,31 @@ def test_ink_over_tissue_hides_no_tissue():
     y, x = np.argwhere(inside).mean(axis=0)
     dot(picture := image.astype(float), y, x, 9, PENS["black"])
     assert dice(tissue_mask(picture.astype(np.uint8)), inside) > 0.97
+
+
+@pytest.mark.parametrize("colour", [(205, 35, 40), (45, 40, 42), (40, 60, 190), (35, 125, 70)])
+def test_a_specimen_of_an_inks_colour_is_no_ink(colour):
+    image, inside = slide(7)
+    painted = np.where(inside[..., None], np.array(colour) + np.random.default_rng(0).normal(0, 3, image.shape), image)
+    painted = ndimage.gaussian_filter(painted, (0.7, 0.7, 0))
+    half = np.where((np.arange(SHAPE[1]) < 195)[None, :, None], painted, image)
+    for picture in (painted, half):
+        assert dice(tissue_mask(picture.clip(0, 255).astype(np.uint8)), inside) > 0.97
+
+
+def test_ink_alone_is_a_blank_slide():
+    rng = np.random.default_rng(3)
+    spot = blob(rng, SHAPE, (160, 190), 60)
+    marked = disturb(rng, np.full((*SHAPE, 3), 242.0), spot, "pen blue") + rng.normal(0, 2, (*SHAPE, 3))
+    with pytest.raises(RegistrationError, match="blank slide"):
+        tissue_mask(marked.clip(0, 255).astype(np.uint8))
+
+
+def test_haze_grid_and_ink_together():
+    image, inside = slide(11, "haze")
+    picture = disturb(np.random.default_rng(5), image.astype(float), inside, "grid")
+    picture = disturb(np.random.default_rng(6), picture, inside, "pen green")
+    assert dice(tissue_mask(picture.clip(0, 255).astype(np.uint8)), inside) > 0.93
 
 
 def test_report_says_what_was_taken_away():

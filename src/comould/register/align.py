@@ -12,6 +12,7 @@ from comould.errors import InputError
 from comould.io.section import Section
 from comould.register.elastix import ElastixWorker, shared_worker
 from comould.register.ensemble import floor, members_of
+from comould.register.landmarks import check_order
 from comould.register.maps import PlanarMap
 from comould.register.match import Known, Match, Points, again, match, quality_of, round_trip_mm
 from comould.register.plane import named_volumes, plane_raster
@@ -268,7 +269,9 @@ def _in_plane(pairs: LandmarkPairs, section: Section, plane: CutPlane) -> Points
             found=f"{pairs.target.shape}",
         )
     mine = section.section_mm_from_section_px.apply(pairs.section_px)[:, :2]
-    return mine, plane.plane_from_patient.apply(pairs.target)[:, :2]
+    theirs = plane.plane_from_patient.apply(pairs.target)[:, :2]
+    check_order(mine, theirs, pairs.names, f"landmarks of section {section.id!r}")
+    return mine, theirs
 
 
 def _errors(pairs: LandmarkPairs | None, patient_from_px: Transform, *, held_out: bool) -> LandmarkErrors | None:

@@ -12,6 +12,7 @@ from comould.errors import InputError
 from comould.io.section import Section
 from comould.register.elastix import ElastixWorker, shared_worker
 from comould.register.ensemble import METHOD_FLOOR_MM, members_of
+from comould.register.landmarks import check_order
 from comould.register.maps import PlanarMap
 from comould.register.match import Known, Points, match, quality_of, round_trip_mm
 from comould.register.quality import LandmarkErrors, RegistrationQuality
@@ -243,8 +244,10 @@ def _in_mm(pairs: LandmarkPairs, source: Section, target: Section) -> Points:
             expected="targets in pixels (n, 2)",
             found=f"{pairs.target.shape}",
         )
+    here = source.section_mm_from_section_px.apply(pairs.section_px)[:, :2]
     there = target.section_mm_from_section_px.apply(pairs.target)[:, :2]
-    return source.section_mm_from_section_px.apply(pairs.section_px)[:, :2], there
+    check_order(here, there, pairs.names, f"landmarks of {source.id!r} and {target.id!r}")
+    return here, there
 
 
 def _errors(

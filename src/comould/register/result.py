@@ -46,8 +46,16 @@ class Uncertainty:
 
     def variance(self) -> FloatArray:
         """Variance ``(3,)`` along patient x, y, z."""
-        across = np.array(self.normal) ** 2
-        return self.in_plane_mm**2 * (1.0 - across) + self.normal_mm**2 * across
+        return np.diag(self.covariance()).copy()
+
+    def covariance(self) -> FloatArray:
+        """Covariance ``(3, 3)`` in patient x, y, z."""
+        across = np.outer(self.normal, self.normal)
+        return np.asarray(self.in_plane_mm**2 * (np.eye(3) - across) + self.normal_mm**2 * across)
+
+    def draw(self, rng: np.random.Generator, k: int) -> FloatArray:
+        """Draw ``k`` shifts ``(k, 3)``, patient mm: one for all points of a plausible position."""
+        return rng.multivariate_normal(np.zeros(3), self.covariance(), size=k, method="eigh")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +145,8 @@ class SectionRegistration:
 
         Notes
         -----
-        They differ by what the ensemble varies. The floor of :class:`Uncertainty`, which is in the standard deviation,
-        is not in them.
+        They differ by what the ensemble varies and, for each as a whole, by a shift drawn from the floor of
+        :class:`Uncertainty`: the method's own error is smooth over a section. The same seed gives the same shifts.
         """
         points = pixel_positions(points_px, f"points of {self.section_id}")
         k = len(self.samples) if k is None else k
@@ -150,9 +158,36 @@ class SectionRegistration:
                 remedy="Register with n_samples of at least as many",
             )
         found = np.empty((k, len(points), 3))
-        for layer, sample in zip(found, self.samples[:k], strict=True):
-            layer[:] = sample.apply(points)
+        shifts = self.uncertainty.draw(np.random.default_rng([self.seed, len(self.samples)]), len(self.samples))
+        for layer, sample, shift in zip(found, self.samples, shifts, strict=False):
+            np.add(sample.apply(points), shift, out=layer)
         return found
+
+    def covariance(self, points_px: npt.ArrayLike) -> FloatArray:
+        """Covariance of every position: the ellipsoid of its uncertainty.
+
+        Parameters
+        ----------
+        points_px
+            ``(n, 2)`` x, y.
+
+        Returns
+        -------
+        ndarray
+            ``(n, 3, 3)`` mm², patient LPS; its diagonal is the square of :meth:`map_points`' standard deviation.
+
+        Raises
+        ------
+        InputError
+            If positions have another shape or are not finite.
+        """
+        points = pixel_positions(points_px, f"points of {self.section_id}")
+        position = self.patient_from_section_px.apply(points)
+        total = np.zeros((len(points), 3, 3))
+        for sample in self.samples:
+            apart = sample.apply(points) - position
+            total += apart[:, :, None] * apart[:, None, :]
+        return total / max(len(self.samples), 1) + self.uncertainty.covariance()
 
     def summary(self) -> dict[str, Any]:
         """Give the facts that travel with mapped spots; plain JSON data without ``None``."""

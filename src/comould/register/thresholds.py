@@ -37,6 +37,7 @@ class Thresholds:
     review_information: float
     reject_area_ratio: float
     review_area_ratio: float
+    reject_large_ratio: float
     review_spread_mm: float
     review_offset_mm: float
     review_tilt_deg: float
@@ -119,7 +120,11 @@ def _grave(q: RegistrationQuality, t: Thresholds) -> _Rules:
         (q.dice < t.reject_dice, f"overlap (Dice) {q.dice:.2f} is below {t.reject_dice:.2f}"),
         (
             q.area_ratio < t.reject_area_ratio,
-            f"the tissue covers {q.area_ratio:.0%} of the specimen's area in the plane",
+            f"the tissue covers {q.area_ratio:.2g} of the specimen's area in the plane{_pixels(q.area_ratio)}",
+        ),
+        (
+            q.area_ratio > t.reject_large_ratio,
+            f"the tissue is {q.area_ratio:.2g} times as large as the specimen there{_pixels(q.area_ratio)}",
         ),
         (q.folding_fraction > t.reject_folding, f"the map folds {q.folding_fraction:.2%} of the tissue"),
         (q.round_trip_mm > t.reject_round_trip_mm, f"there and back ends {q.round_trip_mm:.1f} mm away"),
@@ -128,6 +133,11 @@ def _grave(q: RegistrationQuality, t: Thresholds) -> _Rules:
             "" if held is None else f"held-out landmarks are {held.mean_mm:.1f} mm off on average",
         ),
     ]
+
+
+def _pixels(ratio: float) -> str:
+    """Ask after the pixel size where it must be off by a lot."""
+    return "; is the pixel size right?" if not 0.05 < ratio < 8.0 else ""
 
 
 def _light(q: RegistrationQuality, t: Thresholds) -> _Rules:
@@ -147,7 +157,10 @@ def _light(q: RegistrationQuality, t: Thresholds) -> _Rules:
             t.review_round_trip_mm < q.round_trip_mm <= t.reject_round_trip_mm,
             f"there and back ends {q.round_trip_mm:.1f} mm away",
         ),
-        (q.area_ratio > t.review_area_ratio, f"the tissue is {q.area_ratio:.1f} times as large as the specimen there"),
+        (
+            t.review_area_ratio < q.area_ratio <= t.reject_large_ratio,
+            f"the tissue is {q.area_ratio:.2g} times as large as the specimen there",
+        ),
         (
             len(pieces) > 1 and pieces[1] >= t.review_piece_ratio * pieces[0],
             f"{len(pieces)} pieces of tissue: {areas}",

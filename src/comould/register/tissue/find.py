@@ -180,7 +180,7 @@ def _look(small: Floats, kind: str, subject: str) -> _Found:
     raw = beside.without_rims((away > level) & ~ink & ~dots, ink)
     rings, n_rings = beside.bubbles(raw)
     raw &= ~rings
-    mask = _clean(raw & ~_soft_slopes(away, raw))
+    mask = _clean(raw & ~_soft_slopes(away, raw, level))
     contrast = float(np.median(away[mask])) / level if mask.any() else 0.0
     marked = _marked(away, beside.grown(mask | ink | dots | rings, 5))
     return _Found(mask, float(ink.mean()), n_dots, n_rings, contrast, marked)
@@ -212,7 +212,7 @@ def _stand_out(small: Floats, kind: str, ink: BoolArray, subject: str) -> tuple[
     return away, level
 
 
-def _soft_slopes(away: Floats, raw: BoolArray) -> BoolArray:
+def _soft_slopes(away: Floats, raw: BoolArray, level: float) -> BoolArray:
     """Find what is reached from the ground without crossing an edge: a haze of bled stain, a shadow, a glow.
 
     Tissue parts from its ground at an edge and is rarely smooth inside; a haze is smooth, fades out, and where it
@@ -240,9 +240,20 @@ def _soft_slopes(away: Floats, raw: BoolArray) -> BoolArray:
         # The foot of the edge belongs to the haze as well.
         wide = ndimage.binary_dilation(piece, iterations=3) & raw[box]
         inner = ndimage.binary_dilation(wide, iterations=2) & raw[box] & ~wide
+        if _parts_sharply(away[box], piece, raw[box], level):
+            continue
         if inner.any() and np.median(steep[box][inner]) > 2.0 * np.median(steep[box][piece]):
             kept[box] |= wide
     return kept if kept.sum() < 0.7 * raw.sum() else none
+
+
+def _parts_sharply(away: Floats, piece: BoolArray, raw: BoolArray, level: float) -> bool:
+    """Tell pale tissue, which falls to the ground within a few pixels, from a haze, which fades."""
+    inside = piece & ndimage.binary_dilation(~raw, iterations=6)
+    outside = ndimage.binary_dilation(piece, iterations=9) & ~ndimage.binary_dilation(raw, iterations=2)
+    if not inside.any() or not outside.any():
+        return False
+    return bool(np.median(away[inside]) - np.median(away[outside]) > 0.5 * level)
 
 
 def _marked(away: Floats, busy: BoolArray) -> float:
