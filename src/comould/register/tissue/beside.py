@@ -13,6 +13,9 @@ Floats = npt.NDArray[np.float32]
 FEWEST_DOTS = 16
 """Fewer equal dots at equal distances than this are not taken for a printed frame or grid."""
 
+WIDEST_STROKE = 0.045
+"""Half the width, as a share of the picture's longer side, beyond which a patch of one colour is no pen's stroke."""
+
 LARGEST_DOT = 0.002
 """Larger pieces, as a share of the picture, are no printed dots."""
 
@@ -30,8 +33,8 @@ def ink(small: Floats) -> BoolArray:
     Haematoxylin, eosin and DAB all absorb green more than red; blue and green ink absorb red most. Red ink absorbs
     blue nearly as much as green and no red at all; black ink absorbs all three alike, as no fold of stained tissue
     does (densities add up, so its hue stays). Densities of the dyes after Ruifrok & Johnston 2001 (PMID 11531144).
-    What is called ink must be a stroke of some size, and less than most of what is coloured: else the stain itself has
-    that colour and nothing is taken away.
+    What is called ink must be a stroke of some size, no wide patch, and less than most of what is coloured: else the
+    stain itself has that colour and nothing is taken away.
     """
     smooth = ndimage.gaussian_filter(small, (1.0, 1.0, 0))
     white = np.quantile(smooth[::4, ::4].reshape(-1, 3), 0.95, axis=0)
@@ -81,9 +84,12 @@ def _strokes(mask: BoolArray, reach: int, pixels: int) -> BoolArray:
     labels, count = ndimage.label(thick)
     if not count:
         return np.zeros_like(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= 4e-4 * pixels)[labels])
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    depth = ndimage.distance_transform_edt(np.pad(thick, 1))[1:-1, 1:-1]
+    widest = np.concatenate([[0.0], ndimage.maximum(depth, labels, np.arange(1, count + 1))])
+    stroke = (sizes >= 4e-4 * pixels) & (widest <= WIDEST_STROKE * max(mask.shape))
+    stroke[0] = False
+    return np.asarray(stroke[labels])
 
 
 def printed_dots(away: Floats, level: float, ink: BoolArray) -> tuple[BoolArray, int]:
