@@ -1,7 +1,7 @@
 """Registration against the phantom's truth: spot error, turns and faces, coverage of the stated uncertainty, time.
 
-``python benchmarks/registration_on_phantom.py --difficulty medium --seeds 0-49 --per-specimen 2`` prints a line a specimen
-and a summary, beside doing nothing and beside the affine map alone. Beware: some seconds a section.
+``python benchmarks/registration_on_phantom.py --difficulty medium --seeds 0-49 --per-specimen 2`` prints a line a
+specimen and a summary, beside doing nothing and beside the affine map alone. Some seconds a section.
 """
 
 from __future__ import annotations

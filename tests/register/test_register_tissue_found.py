@@ -270,6 +270,16 @@ def test_a_specimen_of_an_inks_colour_is_no_ink(colour):
         assert dice(tissue_mask(picture.clip(0, 255).astype(np.uint8)), inside) > 0.97
 
 
+def test_a_cyst_with_a_thin_wall_is_no_bubble():
+    image, inside = slide(7)
+    y, x = np.indices(SHAPE)
+    depth = ndimage.distance_transform_edt(inside)
+    rim = np.argwhere((depth > 26) & (depth < 27))
+    for row, column in rim[:: max(1, len(rim) // 4)]:
+        picture = np.where((np.hypot(y - row, x - column) < 22.0)[..., None], 243, image).astype(np.uint8)
+        assert dice(tissue_mask(picture), inside) > 0.98
+
+
 def test_ink_alone_is_a_blank_slide():
     rng = np.random.default_rng(3)
     spot = blob(rng, SHAPE, (160, 190), 60)
