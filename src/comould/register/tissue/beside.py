@@ -177,35 +177,56 @@ def bubbles(mask: BoolArray) -> tuple[BoolArray, int]:
     int
         How many.
     """
-    gone, number = np.zeros_like(mask), 0
     side = max(mask.shape)
     wall = max(6, round(side / 80))
+    reach = 0.75 * wall + 1.0
     filled = ndimage.binary_fill_holes(mask)
     padded = np.pad(mask, wall, mode="edge")
-    thick = ndimage.distance_transform_edt(padded) > 0.5 * wall + 0.5
-    core = ndimage.distance_transform_edt(~thick)[wall:-wall, wall:-wall] <= 0.5 * wall + 0.5
+    thick = ndimage.distance_transform_edt(padded) > reach
+    core = ndimage.distance_transform_edt(~thick)[wall:-wall, wall:-wall] <= reach
     solid = ndimage.binary_fill_holes(core)
-    labels, count = ndimage.label(filled & ~mask)
+    gone, number = _outlines(mask, core)
+    labels, count = ndimage.label(filled & ~mask & ~ndimage.binary_fill_holes(gone))
     for index, found in enumerate(ndimage.find_objects(labels), 1) if count else ():
         box = around(found, 2 * wall)
         hole = labels[box] == index
         if hole.sum() < 1.2e-3 * side**2 or solid[box][hole].mean() > 0.5:
             continue
-        if _on_circle(ndimage.binary_dilation(hole) & ~hole & ~core[box]):
+        edge = ndimage.binary_dilation(hole) & ~hole
+        radius = _circle(edge & ~core[box])
+        # A whole disc that borders on tissue is a lumen with a thin wall on one side; a bubble lies over the tissue.
+        lumen = (edge & core[box]).sum() > 0.2 * edge.sum() and hole.sum() > 0.9 * np.pi * radius**2
+        if radius and not lumen:
             gone[box] |= ndimage.binary_dilation(hole, iterations=wall) & mask[box] & ~core[box]
             number += 1
     return gone, number
 
 
-def _on_circle(edge: BoolArray) -> bool:
-    """Tell whether pixels lie on one circle, on more than a third of it."""
+def _outlines(mask: BoolArray, core: BoolArray) -> tuple[BoolArray, int]:
+    """Find detached pieces that are nothing but thin lines round empty ground: bubbles, alone or in groups."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    own = np.bincount(labels.ravel(), minlength=count + 1)
+    body = np.bincount(labels[core & mask], minlength=count + 1)
+    whole = np.zeros(count + 1)
+    for index, box in enumerate(ndimage.find_objects(labels), 1):
+        if body[index] == 0 and own[index] > 30:
+            whole[index] = ndimage.binary_fill_holes(labels[box] == index).sum()
+    hollow = whole > 1.8 * own
+    if not hollow.any() or body.max() < own[hollow].max():
+        # With nothing more solid on the picture, thin walls may be all there is of the specimen.
+        return np.zeros_like(mask), 0
+    return hollow[labels], int(hollow.sum())
+
+
+def _circle(edge: BoolArray) -> float:
+    """Radius of the circle on which pixels lie, on more than a third of it; 0 when they lie on none."""
     y, x = np.nonzero(edge)
     if len(x) < 12:
-        return False
+        return 0.0
     A = np.column_stack([x, y, np.ones(len(x))]).astype(np.float64)
     (a, b, c), *_rest = np.linalg.lstsq(A, x.astype(np.float64) ** 2 + y**2, rcond=None)
     centre = a / 2, b / 2
-    radius = np.sqrt(max(c + centre[0] ** 2 + centre[1] ** 2, 1e-9))
+    radius = float(np.sqrt(max(c + centre[0] ** 2 + centre[1] ** 2, 1e-9)))
     away = np.hypot(x - centre[0], y - centre[1]) - radius
     turns = np.unique(np.round(np.arctan2(y - centre[1], x - centre[0]) / (2 * np.pi) * 36) % 36)
-    return bool(np.sqrt(np.mean(away**2)) < 0.06 * radius + 0.4 and len(turns) >= 13)
+    return radius if np.sqrt(np.mean(away**2)) < 0.06 * radius + 0.4 and len(turns) >= 13 else 0.0
