@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from comould.pl.fit_figure import fit
     from comould.pl.habitats_figure import habitat_plane, habitats, selection_curve
     from comould.pl.mould_figure import mould, mould_view
+    from comould.pl.plane_test_figure import plane_likelihood, plane_scores
     from comould.pl.planes_figure import plan_overview, plane, planes
     from comould.pl.pose_figure import pose
+    from comould.pl.registration_figure import displacement, landmark_residuals, sd_map
     from comould.pl.sampling_figure import sampling, slab_face
     from comould.pl.section_figure import SectionScene, section
     from comould.pl.spots_figure import spots
+    from comould.pl.stack_figure import stack, stack_offsets, stack_shrinkage, stack_tilts
 
 _HOME = {
     "associations_figure": ("associations", "claims", "ranked", "volcano"),
@@ -27,36 +30,48 @@ _HOME = {
     "fit_figure": ("fit",),
     "habitats_figure": ("habitat_plane", "habitats", "selection_curve"),
     "mould_figure": ("mould", "mould_view"),
+    "plane_test_figure": ("plane_likelihood", "plane_scores"),
     "planes_figure": ("plan_overview", "plane", "planes"),
     "pose_figure": ("pose",),
+    "registration_figure": ("displacement", "landmark_residuals", "sd_map"),
     "sampling_figure": ("sampling", "slab_face"),
     "section_figure": ("SectionScene", "section"),
     "spots_figure": ("spots",),
+    "stack_figure": ("stack", "stack_offsets", "stack_shrinkage", "stack_tilts"),
 }
 
 __all__ = [
     "SectionScene",
     "associations",
     "claims",
+    "displacement",
     "error_by_section",
     "error_ecdf",
     "error_table",
     "fit",
     "habitat_plane",
     "habitats",
+    "landmark_residuals",
     "mould",
     "mould_view",
     "plan_overview",
     "plane",
+    "plane_likelihood",
+    "plane_scores",
     "planes",
     "pose",
     "ranked",
     "registration_error",
     "sampling",
+    "sd_map",
     "section",
     "selection_curve",
     "slab_face",
     "spots",
+    "stack",
+    "stack_offsets",
+    "stack_shrinkage",
+    "stack_tilts",
     "volcano",
 ]
 

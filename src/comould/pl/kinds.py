@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comould.pl.render import MeshLike
-from comould.space import SlicePlan, Transform
+from comould.space import FloatArray, SlicePlan, Transform
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,82 @@ class RegistrationLike(Protocol):
     @property
     def quality(self) -> Any:
         """Has ``verdict`` and ``reasons``."""
+        ...
+
+
+class PoseLike(Protocol):
+    """A cut relative to its planned plane, with the likelihood of each offset."""
+
+    @property
+    def offset_mm(self) -> float:
+        """Distance from the planned plane along its normal."""
+        ...
+
+    @property
+    def offset_sd_mm(self) -> float:
+        """Its standard deviation."""
+        ...
+
+    @property
+    def offsets_mm(self) -> Sequence[float]:
+        """Offsets tried."""
+        ...
+
+    @property
+    def log_likelihood(self) -> Sequence[float]:
+        """Of each, relative to the best; nats."""
+        ...
+
+    @property
+    def applied(self) -> bool:
+        """Whether positions follow it."""
+        ...
+
+
+class PairsLike(Protocol):
+    """The same places on a section and in the patient."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One each."""
+        ...
+
+    @property
+    def section_px(self) -> FloatArray:
+        """``(n, 2)`` full-resolution px."""
+        ...
+
+    @property
+    def target(self) -> FloatArray:
+        """``(n, 3)`` patient mm."""
+        ...
+
+
+class LandmarksLike(Protocol):
+    """Landmarks of one section: those the registration was fitted to, and those it never saw."""
+
+    @property
+    def landmarks(self) -> PairsLike | None:
+        """Fitted."""
+        ...
+
+    @property
+    def held_out(self) -> PairsLike | None:
+        """Held out."""
+        ...
+
+
+class StackLike(Protocol):
+    """A specimen's sections registered together."""
+
+    @property
+    def shrinkage(self) -> float:
+        """Common ratio of slide size to patient size; NaN when unknown."""
+        ...
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a section: plane, verdict, scale, expected_scale, offset_mm, offset_sd_mm, tilt_deg, best_plane."""
         ...
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from comould.io.section import Section
 from comould.pl import decor
 from comould.pl.kinds import RegistrationLike
+from comould.pl.mapped import MappedLattice, outlines
 from comould.pl.panels import panels
 from comould.pl.render import barycentric, rasterise
 from comould.pl.style import VERDICTS, context, one_axes
@@ -30,6 +31,8 @@ PANELS = {
     "overlay": "Registered",
     "checker": "Checkerboard",
 }
+TISSUE_OUTLINE = "#56E0FF"
+"""Outline of the section's tissue where its registration lays it."""
 LATTICE = 70
 """Points along each side of the lattice a slide is warped by."""
 PIXELS = 320
@@ -96,6 +99,7 @@ class SectionScene:
     mask: sitk.Image
     window: tuple[float, float]
     patient_from_section_px_nothing: Transform
+    given_tissue: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -107,8 +111,9 @@ class SectionScene:
         mask: sitk.Image,
         *,
         window: tuple[float, float] | None = None,
+        tissue: npt.NDArray[np.bool_] | None = None,
     ) -> SectionScene:
-        """Prepare; see :func:`section`."""
+        """Prepare; see :func:`section`. ``tissue`` ``(h, w)`` as it was found; else it is told by brightness."""
         plane = plan[registration.plane_id]
         points = mask_points(mask)
         near = np.abs(plane.distance_mm(points)) <= max(mask.GetSpacing())
@@ -129,6 +134,7 @@ class SectionScene:
             mask,
             window or grey_window(image, mask),
             nothing,
+            tissue,
         )
 
     def draw(self, name: str, *, ax: Axes | None = None) -> Axes:
@@ -145,9 +151,35 @@ class SectionScene:
                 nothing = self.patient_from_section_px_nothing
                 self._lay(ax, self._registered if name == "overlay" else self.warped(nothing))
             if name != "slide":
-                decor.outline(ax, self.view, self.mask, pixel_mm(self.image))
+                self.draw_outlines(ax, tissue=name != "before")
                 decor.finish(ax, self.view)
         return ax
+
+    def draw_outlines(self, ax: Axes, *, tissue: bool = True) -> None:
+        """Draw the specimen's outline in the plane and, beneath it, that of the section's tissue as registered."""
+        if tissue:
+            for line in self.tissue_outlines:
+                (drawn,) = ax.plot(*line.T, color=TISSUE_OUTLINE, lw=1.1, gid="tissue-outline")
+                drawn.set_path_effects(decor.ON_DARK.lift(2.3))
+        decor.outline(ax, self.view, self.mask, pixel_mm(self.image))
+
+    @cached_property
+    def tissue(self) -> npt.NDArray[np.bool_]:
+        """Where the tissue is on the working picture ``(h, w)``: as given, as drawn, or what is not bare glass."""
+        for known in (self.given_tissue, self.section.tissue):
+            if known is not None:
+                return known
+        return not_bare(self.section.image)
+
+    @cached_property
+    def tissue_outlines(self) -> list[FloatArray]:
+        """Outlines of the tissue as registered, view mm."""
+        return outlines(self.section, self.tissue, self.registration.patient_from_section_px, self.view)
+
+    @cached_property
+    def lattice(self) -> MappedLattice:
+        """A lattice over the tissue as registered."""
+        return MappedLattice.of(self.section, self.tissue, self.registration.patient_from_section_px, self.view)
 
     def warped(self, patient_from_section_px: Transform, spacing_mm: float | None = None) -> FloatArray:
         """Bring the slide into the view: ``(h, w, 3)`` 0 to 1, NaN where the slide has no pixel."""
@@ -209,6 +241,15 @@ def background(colour: FloatArray) -> npt.NDArray[np.bool_]:
     """Tell bare glass from tissue, for transparency only: bright and without colour."""
     with np.errstate(invalid="ignore"):
         return np.asarray((colour.min(axis=2) > 0.86) & (np.ptp(colour, axis=2) < 0.06))
+
+
+def not_bare(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Tell tissue from bare glass by brightness alone, holes closed and crumbs dropped; all of it when that fails."""
+    from scipy import ndimage
+
+    raw = ~background(image.astype(np.float64) / 255.0)
+    closed = ndimage.binary_fill_holes(ndimage.binary_opening(raw, iterations=2))
+    return np.asarray(closed if closed is not None and closed.any() else np.ones_like(raw))
 
 
 def warp(section: Section, patient_from_section_px: Transform, view: View, spacing_mm: float) -> FloatArray:

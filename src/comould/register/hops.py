@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -24,6 +26,8 @@ from comould.space import FloatArray, Transform
 
 if TYPE_CHECKING:
     from comould.register.align import Imaging, Task
+
+_MAIN, _SAMPLE = "target_px_from_source_px.h5", "sample_{:02d}.h5"
 
 NEIGHBOUR_SHRINKAGE = (0.85, 1.18)
 """Bounds of one picture's size over another's of the same slab."""
@@ -57,6 +61,38 @@ class Hop:
     def apply(self, points_px: FloatArray) -> FloatArray:
         """Map source px ``(n, 2)`` to target px ``(n, 2)``."""
         return self.target_px_from_source_px.apply(points_px)[:, :2]
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the transforms to a folder; returns the other facts as plain data, for :meth:`load`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.target_px_from_source_px.save(folder / _MAIN)
+        for number, sample in enumerate(self.samples):
+            sample.save(folder / _SAMPLE.format(number))
+        return {
+            "source_id": self.source_id,
+            "target_id": self.target_id,
+            "n_samples": len(self.samples),
+            "quality": self.quality.to_dict(),
+            "in_plane_mm": self.in_plane_mm,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, facts: Mapping[str, Any]) -> Self:
+        """Read what :meth:`save` wrote and gave.
+
+        Raises
+        ------
+        KeyError, TypeError, InputError
+            If facts or files are not those of a hop.
+        """
+        return cls(
+            facts["source_id"],
+            facts["target_id"],
+            Transform.load(folder / _MAIN),
+            tuple(Transform.load(folder / _SAMPLE.format(n)) for n in range(int(facts["n_samples"]))),
+            RegistrationQuality.from_dict(facts["quality"]),
+            float(facts["in_plane_mm"]),
+        )
 
 
 def pair(

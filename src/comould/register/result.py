@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FORMAT = "comould.registration"
 VERSION = 1
 _MAIN, _SAMPLE, _FACTS = "patient_from_section_px.h5", "sample_{:02d}.h5", "registration.json"
+_HOP = "hop_{:02d}"
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,10 @@ class SectionRegistration:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write transforms (``.h5`` with frame sidecars) and facts (``registration.json``) to a folder; returns it."""
+        """Write transforms (``.h5`` with frame sidecars) and facts (``registration.json``) to a folder; returns it.
+
+        Hops lie in folders of their own, ``hop_00`` …
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.patient_from_section_px.save(folder / _MAIN)
@@ -232,6 +236,7 @@ class SectionRegistration:
                 "normal": self.uncertainty.normal,
             },
             "quality": self.quality.to_dict(),
+            "hops": [hop.save(folder / _HOP.format(number)) for number, hop in enumerate(self.hops)],
         }
         write_json(folder / _FACTS, facts)
         return folder
@@ -245,6 +250,8 @@ class SectionRegistration:
         InputError
             If the folder is not a saved registration.
         """
+        from comould.register.hops import Hop
+
         folder = Path(folder)
         try:
             facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
@@ -262,6 +269,7 @@ class SectionRegistration:
                 Uncertainty(floor["in_plane_mm"], floor["normal_mm"], normal),
                 int(facts["seed"]),
                 tuple(extent) if (extent := facts.get("extent_px")) else None,
+                tuple(Hop.load(folder / _HOP.format(n), hop) for n, hop in enumerate(facts.get("hops", ()))),
             )
         except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
             _not_ours(folder, f"{type(error).__name__} at {error}", error)

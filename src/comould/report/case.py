@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from comould.errors import InputError
 from comould.io.section import Section
-from comould.pl.kinds import HabitatsLike, MouldLike, RegistrationLike
+from comould.pl.kinds import HabitatsLike, LandmarksLike, MouldLike, RegistrationLike, StackLike
 from comould.space import SlicePlan
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class CaseReport:
         Slides, in any order.
     registrations
         Their registrations, paired by ``section_id``.
+    stack
+        What they say of one another: :class:`comould.register.Stack`.
+    landmarks
+        By section id: those fitted (``landmarks``) and held out (``held_out``), as :class:`comould.register.Clues` has
+        them.
     spots
         One AnnData or several, with ``obs["section"]`` and ``obsm["spatial"]``; ``obs["habitat"]`` when sampled.
     errors
@@ -70,6 +75,8 @@ class CaseReport:
     plan: SlicePlan | None = None
     sections: Sequence[Section] = ()
     registrations: Sequence[RegistrationLike] = ()
+    stack: StackLike | None = None
+    landmarks: Mapping[str, LandmarksLike] = field(default_factory=dict)
     spots: AnnData | Sequence[AnnData] | None = None
     errors: pd.DataFrame | None = None
     habitats: HabitatsLike | None = None

@@ -134,22 +134,6 @@ def _volume_ml(mask: Any) -> float:
     return float((sitk.GetArrayViewFromImage(mask) != 0).sum() * np.prod(mask.GetSpacing()) / 1000.0)
 
 
-def section_facts(case: CaseReport, section: Any, registration: Any) -> list[tuple[str, str]]:
-    """Tell what the registration says of itself, and the error where truth is known."""
-    quality = registration.quality
-    facts = [("Plane", str(registration.plane_id))]
-    for name, attribute in (("Dice", "dice"), ("Rotation", "angle_deg"), ("Flipped", "flipped")):
-        value = getattr(quality, attribute, None)
-        if value is not None:
-            facts.append((name, f"{float(value):.0f}°" if attribute == "angle_deg" else number(value)))
-    if case.errors is not None:
-        rows = case.errors[case.errors["section"].astype(str) == section.id]
-        if len(rows):
-            facts.append(("Median error", f"{number(float(rows['error_mm'].median()), 2)} mm"))
-            facts.append(("Nothing done", f"{number(float(rows['nothing_mm'].median()), 2)} mm"))
-    return facts
-
-
 def result_table(case: CaseReport) -> Table | None:
     """Pick the rows with the strongest spatial evidence; claimed ones are marked."""
     if case.results is None or case.results.empty:

@@ -12,7 +12,6 @@ from comould import pl
 from comould.pl import associations_figure as claims_of
 from comould.pl.habitats_figure import own_planes
 from comould.pl.mould_figure import VIEWS
-from comould.pl.section_figure import PANELS, SectionScene
 from comould.pl.style import Theme
 from comould.pl.view import View, grey_window, mask_points
 from comould.report.case import CaseReport
@@ -59,28 +58,6 @@ def plane_pictures(case: CaseReport) -> list[Picture]:
         )
         for plane in case.cutting
     ]
-
-
-def section_pictures(case: CaseReport) -> list[tuple[Any, Any, list[Picture]]]:
-    """Section, registration and pictures: the slide, nothing done, registered, checkerboard."""
-    if case.image is None or case.mask is None or case.cutting is None:
-        return []
-    alts = {
-        "slide": "Slide of section {} as scanned",
-        "before": "Section {} laid on its imaging plane without registration",
-        "overlay": "Section {} on its imaging plane after registration, specimen outlined",
-        "checker": "Section {} and its imaging plane in alternating squares",
-    }
-    window = grey_window(case.image, case.mask)
-    made = []
-    for section, registration in case.paired:
-        scene = SectionScene.of(section, registration, case.cutting, case.image, case.mask, window=window)
-        shots = [
-            image(scene.draw(name), alt=alt.format(section.id), title=PANELS[name], width_px=440)
-            for name, alt in alts.items()
-        ]
-        made.append((section, registration, shots))
-    return made
 
 
 def error_pictures(case: CaseReport) -> list[Picture]:

@@ -12,10 +12,8 @@ from typing import Any
 from comould._version import __version__
 from comould.errors import InputError
 from comould.pl.style import habitat_colour
-from comould.report import facts, figures
+from comould.report import facts, figures, home
 from comould.report.case import CaseReport
-
-VERDICT_WORDS = {"accept": "Accepted", "review": "Please review", "reject": "Rejected"}
 
 LIMITS = (
     ("Research use only", "Not a medical device. Nothing here may guide diagnosis or treatment."),
@@ -133,22 +131,17 @@ def _planes(case: CaseReport) -> dict[str, Any] | None:
 
 
 def _sections(case: CaseReport) -> dict[str, Any] | None:
-    drawn = {id(registration): shots for _, registration, shots in figures.section_pictures(case)}
-    if not case.paired:
+    cards = home.section_cards(case)
+    if not cards:
         return None
-    cards = [
-        {
-            "id": section.id,
-            "verdict": str(registration.quality.verdict),
-            "word": VERDICT_WORDS.get(str(registration.quality.verdict), str(registration.quality.verdict)),
-            "reasons": [str(reason) for reason in getattr(registration.quality, "reasons", ())],
-            "facts": facts.section_facts(case, section, registration),
-            "pictures": drawn.get(id(registration), []),
-        }
-        for section, registration in case.paired
-    ]
-    text = "Each slide, laid on its imaging plane before and after registration. A good one fills the yellow outline."
-    return _chapter("sections", "Sections", "From the slide back into the patient", text, sections=cards)
+    text = (
+        "Each slide, laid on its imaging plane before and after registration. Yellow: the specimen's outline there. "
+        "Light blue: the section's own, as registered. A good one fills the yellow."
+    )
+    return _chapter(
+        "sections", "Sections", "From the slide back into the patient", text,
+        sections=cards, overview=home.summary_rows(case, cards), charts=home.stack_charts(case),
+    )  # fmt: skip
 
 
 def _accuracy(case: CaseReport) -> dict[str, Any] | None:

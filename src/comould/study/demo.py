@@ -16,6 +16,7 @@ import pandas as pd
 
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study.nothing import nothing_done
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from comould.mould import Mould
     from comould.phantom import CutSection, Phantom
     from comould.register import ElastixWorker, SectionRegistration
-    from comould.space import CutPlane, SlicePlan
+    from comould.space import SlicePlan
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step under way and its fraction done, 0 to 1."""
@@ -232,7 +233,8 @@ def _errors(
     rows = []
     for cut, registration in zip(sections, registrations, strict=True):
         found = cut.spots.obsm["spatial_patient"]
-        nothing = _nothing_done(cut, plan[registration.plane_id], specimen)
+        plane = plan[registration.plane_id]
+        nothing = nothing_done(cut.section, cut.spots.obsm["spatial"], plane, specimen.mask)
         rows.append(
             pd.DataFrame(
                 {
@@ -244,19 +246,6 @@ def _errors(
             )
         )
     return pd.concat(rows, ignore_index=True)
-
-
-def _nothing_done(cut: CutSection, plane: CutPlane, specimen: Phantom) -> np.ndarray:
-    """Lay the section on its plane as it lies on the slide, centre on centre: the error without registration."""
-    from comould.space import Grid
-
-    grid = Grid.from_image(specimen.mask)
-    inside = np.argwhere(_array(specimen.mask) > 0)[:, ::-1]
-    points = grid.patient_from_index(inside)
-    near = np.abs(plane.distance_mm(points)) <= max(grid.spacing_mm)
-    centre = plane.plane_from_patient.apply(points[near]).mean(axis=0)
-    flat = cut.section.section_mm_from_section_px.apply(cut.spots.obsm["spatial"])
-    return plane.patient_from_plane.apply(flat - flat.mean(axis=0) + [centre[0], centre[1], 0.0])
 
 
 def _array(image: Any) -> np.ndarray:

@@ -1,0 +1,162 @@
+"""``comould register``: all sections of a case folder brought home to the patient."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from comould.cli._guard import err, guarded, out
+
+if TYPE_CHECKING:
+    from comould.study.register_case import RegisterResult
+
+DEFAULT_OUT = "comould_registered"
+REJECTED = 3
+"""Exit code when a section was rejected; everything is written all the same."""
+
+
+class PlaneRuleName(StrEnum):
+    """What is done about the place of the cut."""
+
+    FIT = "fit"
+    TEST = "test"
+    PLAN = "plan"
+
+
+class PictureName(StrEnum):
+    """Further pictures beside a section."""
+
+    ADJACENT = "adjacent"
+    PHOTO = "photo"
+
+
+@guarded
+def register(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder with a manifest.json.")],
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help=f"Folder to write; {DEFAULT_OUT} (or the next free name) when left out."),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Plausible registrations of each section; 0 for none.")] = 8,
+    seed: Annotated[int, typer.Option(help="Same seed, same result, with any number of workers.")] = 0,
+    workers: Annotated[int, typer.Option(help="Registration processes at once.")] = 1,
+    shrinkage: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Bounds of the size on the slide over the size in the patient."),
+    ] = (0.75, 1.1),
+    plane: Annotated[
+        PlaneRuleName,
+        typer.Option(
+            help="fit: search where the knife really went and place spots there; test: search and only report; "
+            "plan: believe the plan."
+        ),
+    ] = PlaneRuleName.FIT,
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML of thresholds for the verdict, in place of ours.")
+    ] = None,
+    no_deformable: Annotated[bool, typer.Option("--no-deformable", help="Turn, scale and shear only.")] = False,
+    via: Annotated[
+        list[PictureName] | None,
+        typer.Option(
+            help="Go home over the pictures CASE lists beside a section as adjacent or photo; repeatable, in order."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Map the spots of rejected sections too.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in --out.")] = False,
+) -> None:
+    """Bring every section of a case to its cutting plane and its spots to patient millimetres, with a report.
+
+    CASE is a folder with a manifest.json, as comould phantom writes it and anybody can: images {name: path}, mask,
+    slice_plan (the manifest.json of comould mould serves), and sections, a list of {id, picture, pixel_size_um,
+    plane_id}. Each section may add downsample (full-resolution pixels per pixel of the picture, when it was reduced),
+    face (- or +), offset_mm, spots (h5ad or a Space Ranger folder), tissue (mask or GeoJSON), landmarks with
+    landmarks_patient (CSV) and landmarks_use (held_out, fit, only, half), and via, a list of pictures on the way. A
+    mask of several regions needs roi. Paths are relative and stay inside the folder.
+
+    Exit code 0: all sections may be used; 2: the case has mistakes, all of them named, nothing written; 3: a section
+    was rejected, everything is written, and its spots only with --force.
+    """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from comould.cli.demo import next_free
+
+    with Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<22}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        console=err,
+    ) as bars:
+        start = bars.add_task("Load libraries", total=None, note="")
+        from comould.study.register_case import STEPS, RegisterOptions, register_case
+
+        bars.update(start, total=1, completed=1)
+        tasks = {name: bars.add_task(name, total=None, start=False, visible=False, note="") for name in STEPS}
+
+        def show(step: str, fraction: float, note: str) -> None:
+            if not fraction:
+                bars.start_task(tasks[step])
+            bars.update(tasks[step], visible=True, total=1.0 if fraction else None, completed=fraction, note=note)
+
+        options = RegisterOptions(
+            n_samples=samples, seed=seed, workers=workers, shrinkage=shrinkage, plane=plane.value,
+            deformable=not no_deformable, thresholds=thresholds, via=tuple(name.value for name in via or ()),
+            force=force,
+        )  # fmt: skip
+        result = register_case(
+            case, out_dir or next_free(Path(DEFAULT_OUT)), options=options, overwrite=overwrite, progress=show
+        )
+    _show(result)
+    if result.rejected:
+        raise typer.Exit(REJECTED)
+
+
+def _show(result: RegisterResult) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in summary(result):
+        table.add_row(f"[dim]{name}[/]", Text(value))
+    out.print(table)
+    for label, name in (
+        ("Report", "report.html"),
+        ("Table", "registration.csv"),
+        ("Spots", "spots"),
+        ("SpatialData", "case.zarr"),
+        ("Everything", ""),
+    ):
+        if (result.folder / name).exists():
+            out.print(f"[bold green]{label:<12}[/]", end="")
+            out.print(str(result.folder / name), markup=False)
+
+
+def summary(result: RegisterResult) -> list[tuple[str, str]]:
+    """Say the key facts in words."""
+    verdicts = result.table["verdict"].astype(str)
+    counted = [
+        f"{int((verdicts == verdict).sum())} {word}"
+        for verdict, word in (("accept", "accepted"), ("review", "to review"), ("reject", "rejected"))
+        if (verdicts == verdict).any()
+    ]
+    rows = [("Sections", ", ".join(counted))]
+    if result.n_spots or result.not_mapped:
+        left = f"; those of {', '.join(result.not_mapped)} left out, as rejected" if result.not_mapped else ""
+        rows.append(("Spots mapped", f"{result.n_spots}{left}"))
+    if result.rejected:
+        rows.append(("Rejected", f"{', '.join(result.rejected)}: the report says why"))
+    if result.errors is not None and len(result.errors):
+        middle = result.errors[["error_mm", "nothing_mm"]].median()
+        late = float(result.errors["error_mm"].quantile(0.95))
+        rows.append(
+            (
+                "Against truth",
+                f"median {middle['error_mm']:.2f} mm, 95 % within {late:.2f} mm "
+                f"(doing nothing: {middle['nothing_mm']:.1f} mm)",
+            )
+        )
+    return rows
