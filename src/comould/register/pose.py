@@ -324,7 +324,8 @@ def _log_prior(pose: FloatArray, base_offset_mm: float, settings: PoseSettings) 
     """Student's t of two degrees of freedom for the offset and for the size of the tilt, up to a constant."""
     offset = (pose[0] - base_offset_mm) / settings.offset_mm
     tilt = float(np.hypot(pose[1], pose[2])) / settings.tilt_deg
-    return float(-1.5 * np.log1p(offset**2 / 2.0) - 2.0 * np.log1p(tilt**2 / 2.0))
+    beyond = max(0.0, abs(float(pose[0]) - base_offset_mm) - settings.reach_mm)
+    return float(-1.5 * np.log1p(offset**2 / 2.0) - 2.0 * np.log1p(tilt**2 / 2.0) - 100.0 * beyond)
 
 
 def _design(values: list[FloatArray]) -> FloatArray:
