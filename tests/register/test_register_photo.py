@@ -22,7 +22,7 @@ A5 = MarkerPlate.of_size("A5")
 class Camera:
     """A pinhole looking at the middle of a plate; x right, y down, z forward."""
 
-    def __init__(self, plate, *, tilt=0.0, toward=0.0, turn=0.0, shape=(720, 960), focal_35mm=26.0, fill=0.8, k1=0.0):
+    def __init__(self, plate, *, tilt=0.0, toward=0.0, turn=0.0, shape=(600, 800), focal_35mm=26.0, fill=0.8, k1=0.0):
         self.shape, self.k1 = shape, k1
         self.focal = focal_35mm / 43.27 * np.hypot(*shape)
         middle = 0.5 * np.array([*plate.sheet_mm[2:], 0.0])
@@ -124,7 +124,7 @@ def test_millimetres_from_any_side(tilt, toward, turn):
 
 def test_rectified_picture_shows_what_lies_there():
     """Discs on the plate come out round, at their places, with their true area."""
-    camera = Camera(A5, tilt=30, toward=40, turn=140)
+    camera = Camera(A5, tilt=30, toward=40, turn=140, shape=(900, 1200))
     places = np.array([[40.0, 50.0], [100.0, 60.0], [60.0, 140.0], [110.0, 150.0]])
 
     def discs(mm):
@@ -144,7 +144,7 @@ def test_rectified_picture_shows_what_lies_there():
     np.testing.assert_allclose(areas, np.pi * 36, rtol=0.04)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     tilt=st.floats(0, 38),
     toward=st.floats(0, 360),
@@ -179,7 +179,7 @@ def test_hidden_targets_and_a_slab_over_the_edge():
 def test_too_few_targets_are_refused():
     camera = Camera(A5)
     picture = shoot(camera, A5)
-    picture[:, 220:] = 128
+    picture[:, 180:] = 128
     with pytest.raises(RegistrationError, match=r"at least 4 of the 14 targets"):
         rectify_photo(picture, plate=A5)
     with pytest.raises(RegistrationError, match="found 0 targets"):

@@ -15,7 +15,7 @@ from comould.io.slide import read_section
 from comould.register.tissue import find_tissue, tissue_mask, tissue_report
 
 DATA = Path(os.environ.get("COMOULD_TEST_DATA", "none"))
-SHAPE = (330, 390)
+SHAPE, LARGER = (330, 390), (480, 560)
 
 STAINS = np.array([[0.65, 0.70, 0.29], [0.09, 0.95, 0.28], [0.27, 0.57, 0.78]])
 DISTURBANCES = (
@@ -233,8 +233,8 @@ def test_fluorescence():
 
 @pytest.mark.slow
 def test_many_seeds():
-    cases = {how: lambda seed, how=how: slide(seed, how, ("he", "ihc")[seed % 2]) for how in DISTURBANCES}
-    cases |= {ground: lambda seed, ground=ground: gross(seed, ground) for ground in GROUNDS}
+    cases = {how: lambda seed, how=how: slide(seed, how, ("he", "ihc")[seed % 2], LARGER) for how in DISTURBANCES}
+    cases |= {ground: lambda seed, ground=ground: gross(seed, ground, LARGER) for ground in GROUNDS}
     for name, make in cases.items():
         scores = []
         for seed in range(40):
