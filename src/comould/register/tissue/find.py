@@ -224,7 +224,7 @@ def _soft_slopes(away: Floats, raw: BoolArray, level: float) -> BoolArray:
     none = np.zeros_like(raw)
     if not rim.any() or raw.all():
         return none
-    gentle = steep < 0.2 * float(np.quantile(ndimage.grey_dilation(steep, 5)[rim], 0.5))
+    gentle = steep < 0.12 * float(np.quantile(ndimage.grey_dilation(steep, 5)[rim], 0.5))
     labels, _ = ndimage.label(gentle | ~raw)
     outside = np.bincount(labels[~raw], minlength=labels.max() + 1) > 0
     outside[0] = False
