@@ -244,7 +244,8 @@ class _Check:
         plane, face = row.get("plane_id"), row.get("face")
         if plane is not None and not isinstance(plane, str):
             self.problems.append(f"{where}: plane_id {plane!r} is no text")
-        if face not in {None, "-", "+"}:
+        # A tuple: what JSON holds need not be hashable.
+        if face is not None and face not in ("-", "+"):
             self.problems.append(f"{where}: face {face!r} is not '-', '+' or null")
         offset = self.number(row, "offset_mm", where, positive=False) or 0.0
         tissue = self.file(row, "tissue", where)
