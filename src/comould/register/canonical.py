@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from comould.register.dense.describe import spread
 from comould.register.raster import Raster, smooth_inside
 from comould.space import FloatArray
 
 MOST_PAIRS = 3
 FURTHER_PAIR = 0.3
 """A further pair is used when its correlation reaches this."""
+
+LEAST_OVERLAP_PX = 50
+CLOSEST = 0.95
+"""Correlations count as no closer than this."""
 
 
 def canonical_pictures(
@@ -54,6 +59,52 @@ def canonical_pictures(
         for side, features in ((left, mine), (right, theirs))
     ]
     return pictures[0], pictures[1], correlations[:count].tolist()
+
+
+def shared_channels(
+    laid: Raster, target: Raster, smooth_px: float = 0.7
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Canonical variates scaled so that their squared difference is a log-likelihood.
+
+    Parameters
+    ----------
+    laid, target
+        Pictures of normal scores on one grid.
+    smooth_px
+        Scale at which they are compared.
+
+    Returns
+    -------
+    array, array
+        ``(k, h, w)`` each, ``k`` from 0 to 3: of a pair (a, b) of correlation r, ``a / √(1 - r²)`` and
+        ``r b / √(1 - r²)``. What is unrelated has little weight, what is related much.
+    """
+    both = laid.mask & target.mask
+    empty = np.zeros((0, *laid.mask.shape), dtype=np.float32)
+    if both.sum() < LEAST_OVERLAP_PX:
+        return empty, empty
+    mine, theirs = (_spread_features(raster, smooth_px) for raster in (laid, target))
+    a, b = mine[:, both].T, theirs[:, both].T
+    left, right, correlations = _canonical(a, b)
+    pairs = []
+    for k in np.flatnonzero(correlations[:MOST_PAIRS] >= FURTHER_PAIR):
+        r = min(float(correlations[k]), CLOSEST)
+        pair = [
+            np.clip(np.tensordot(weights[:, k], side - values.mean(axis=0)[:, None, None], axes=1), -3.0, 3.0)
+            for weights, side, values in ((left, mine, a), (right, theirs, b))
+        ]
+        pairs.append((pair[0] / np.sqrt(1.0 - r * r), r * pair[1] / np.sqrt(1.0 - r * r)))
+    if not pairs:
+        return empty, empty
+    return np.array([p[0] for p in pairs], dtype=np.float32), np.array([p[1] for p in pairs], dtype=np.float32)
+
+
+def _spread_features(raster: Raster, smooth_px: float) -> FloatArray:
+    base = [
+        np.clip(spread(smooth_inside(channel, raster.mask, smooth_px), raster.mask), -3.0, 3.0)
+        for channel in raster.channels
+    ]
+    return np.array([*base, *(base[i] * base[j] for i in range(len(base)) for j in range(i, len(base)))])
 
 
 def _features(raster: Raster, smooth_mm: float) -> list[npt.NDArray[np.float64]]:

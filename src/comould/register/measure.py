@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,12 +11,20 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
+from comould.register.dense.describe import describe, likeness, ranked
+from comould.register.dense.warp import lay, onto, warped
 from comould.register.maps import PlanarMap
 from comould.register.raster import BoolArray, Raster, smooth_inside
 from comould.space import FloatArray
 
 OUTLINE_WEIGHT = 1.0
 """How much a full overlap counts beside one nat of mutual information."""
+
+LIKENESS_WEIGHT = 2.0
+"""How much perfectly alike pictures count beside one nat of mutual information."""
+
+WORKING_PX = 160.0
+"""Pixels along the specimen's radius at which pictures are matched, where they have as many."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,17 @@ class Fit:
     information
         Mutual information (nats) of tissue classes and imaging classes where both are.
     score
-        ``information * overlap + OUTLINE_WEIGHT * dice``: what the search and the stages are judged by.
+        ``(information + LIKENESS_WEIGHT * likeness) * overlap + OUTLINE_WEIGHT * dice``: what the search and the
+        stages are judged by.
+    likeness
+        Agreement of the two pictures' self-similarity where both are: 1 if equal, about 0 if unrelated; 0 where it
+        was not measured.
     """
 
     dice: float
     information: float
     score: float
+    likeness: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +78,21 @@ class Judge:
     @cached_property
     def section_classes(self) -> FloatArray:
         """One-hot classes ``(n, k)`` of the tissue's pixels."""
-        labels = classes(self.section, self.n_classes, self.smooth_mm)[self.section.mask]
+        labels = classes(ranked(self.section), self.n_classes, self.smooth_mm)[self.section.mask]
         return np.eye(self.n_classes)[labels - 1]
 
     @cached_property
     def plane_memberships(self) -> FloatArray:
         """Soft classes ``(h, w, k)`` of the plane's pixels, zero outside the specimen, with a border of zeros."""
-        labels = classes(self.plane, self.n_classes, self.smooth_mm)
+        labels = classes(ranked(self.plane), self.n_classes, self.smooth_mm)
         soft = [ndimage.gaussian_filter((labels == k + 1).astype(np.float64), 0.7) for k in range(self.n_classes)]
         return np.pad(np.stack(soft, axis=-1), ((1, 1), (1, 1), (0, 0)))
+
+    @cached_property
+    def seen(self) -> tuple[Raster, Raster]:
+        """Section and plane as they are matched: normal scores, at the working pixel size."""
+        spacing = self.plane.radius_mm / WORKING_PX
+        return ranked(self.section.coarser(spacing)), ranked(self.plane.coarser(spacing))
 
     def fit(self, mapped: FloatArray, weights: FloatArray | float) -> Fit:
         """Judge mapped tissue points ``(n, 2)``, each standing for ``weights`` times a slide pixel's area."""
@@ -88,9 +107,26 @@ class Judge:
         return Fit(dice, information, information * overlap + OUTLINE_WEIGHT * dice)
 
     def judge(self, planar: PlanarMap) -> Fit:
-        """Judge a map, with its area change."""
+        """Judge a map, with its area change and the likeness of the pictures."""
         determinant = np.abs(np.linalg.det(planar.jacobians(self.points)))
-        return self.fit(planar.apply(self.points), determinant)
+        fit = self.fit(planar.apply(self.points), determinant)
+        alike, both = self.likeness(planar)
+        return replace(fit, likeness=alike, score=fit.score + LIKENESS_WEIGHT * alike * both)
+
+    def likeness(self, planar: PlanarMap) -> tuple[float, float]:
+        """Agreement of the pictures under a map, and the share of the tissue on which it could be measured."""
+        section, plane = self.seen
+        spacing = min(2.0 * plane.spacing_mm, max(plane.spacing_mm, 2.0 * plane.radius_mm / WORKING_PX))
+        plane = plane.coarser(spacing)
+        laid = lay(section.coarser(spacing), plane, planar.linear, 2.0 * plane.spacing_mm)
+        target = onto(plane, laid)
+        if planar.spline is not None:
+            field = planar.spline.displacement(laid.points_mm()).T.reshape(2, *laid.mask.shape)
+            target = warped(target, field / laid.spacing_mm)
+        mine, theirs = describe(laid), describe(target)
+        both = mine.weight * theirs.weight
+        share = float(both.sum() / max(float(mine.weight.sum()), 1.0))
+        return likeness(mine.features, theirs.features, both.astype(np.float64)), share
 
 
 def classes(raster: Raster, n_classes: int, smooth_mm: float) -> npt.NDArray[np.intp]:

@@ -1,71 +1,47 @@
-"""The elastix stages after the search: affine, then B-spline, each kept only when it earns it."""
+"""The stages after the search: linear maps, then a B-spline, each kept only when it earns it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 
-from comould.register.canonical import canonical_pictures
+from comould.errors import InputError
+from comould.register.dense.deform import Field, match_field
+from comould.register.dense.linear import CLOSE, NEAR, Kind, Votes, match_linear
+from comould.register.dense.warp import lay
 from comould.register.elastix import ElastixStageError, ElastixWorker
-from comould.register.maps import PlanarMap, Spline
+from comould.register.elastix_stages import parameter_map, run_elastix
+from comould.register.landmark_fit import fit_landmarks, residual_spline
+from comould.register.maps import PlanarMap
 from comould.register.measure import Fit, Judge
-from comould.register.raster import Raster, smooth_inside
+from comould.register.stage_settings import StageSettings
 from comould.space import FloatArray
 
-STIFFER = 10.0
-"""How much more a second B-spline attempt is kept from bending."""
+__all__ = [
+    "Outcome",
+    "Stage",
+    "StageSettings",
+    "fit_landmarks",
+    "lay",
+    "parameter_map",
+    "refine",
+]
 
+STIFFNESS = (1.0, 10.0, 100.0, 1000.0)
+"""A B-spline that folds or overstretches is tried again, kept this much more from bending."""
 
-@dataclass(frozen=True)
-class StageSettings:
-    """How the elastix stages run.
+STRETCH_TAIL = 0.05
+"""Share of the tissue at either end whose stretch is not asked to be believable (a crack, a border), only not to fold."""
 
-    Parameters
-    ----------
-    shrinkage
-        Bounds of slide size over patient size; every local stretch must stay within them, with ``local_slack``.
-    local_slack
-        How far beyond the bounds a local stretch may go, as a factor.
-    grid_mm
-        Final spacing of the B-spline grid.
-    outline_weight, bending_weight
-        Of the outline's squared distance (in units of ``band_mm``) and the bending penalty beside mutual information.
-    band_mm
-        Depth on either side of the outline within which the distance to it counts.
-    smooth_mm
-        The pictures are smoothed by this much first.
-    samples, affine_iterations, spline_iterations, resolutions, bins
-        elastix' own settings.
-    metric
-        elastix' metric between the pictures.
-    holes_mm
-        Squares (corner u, v and side, mm in the plane) whose tissue elastix is not shown.
-    gain
-        A stage is kept when the score rises by at least this.
-    dice_slack
-        And the overlap does not fall by more than this.
-    """
+LINEAR_NODES = 200.0
+"""Votes that landmarks of full weight have beside the tissue's in a linear stage."""
 
-    shrinkage: tuple[float, float] = (0.8, 1.1)
-    local_slack: float = 1.4
-    grid_mm: float = 8.0
-    outline_weight: float = 0.5
-    bending_weight: float = 20.0
-    band_mm: float = 3.0
-    smooth_mm: float = 0.2
-    samples: int = 1500
-    affine_iterations: int = 60
-    spline_iterations: int = 60
-    resolutions: int = 2
-    bins: int = 32
-    metric: str = "AdvancedMattesMutualInformation"
-    holes_mm: tuple[tuple[float, float, float], ...] = ()
-    gain: float = 0.002
-    dice_slack: float = 0.01
+Points = tuple[FloatArray, FloatArray]
+"""Landmarks ``(n, 2)`` in section mm and in plane mm."""
+
+LINEAR: tuple[Kind, ...] = ("rigid", "similarity", "affine")
 
 
 @dataclass(frozen=True)
@@ -103,8 +79,9 @@ def refine(
     seed: int,
     settings: StageSettings,
     names: tuple[str, ...] = ("affine", "bspline"),
+    landmarks: Points | None = None,
 ) -> Outcome:
-    """Improve a start by an affine and a B-spline stage; the best map that neither folds nor tears wins.
+    """Improve a start by stages; the best map that neither folds nor tears wins.
 
     Parameters
     ----------
@@ -113,52 +90,123 @@ def refine(
     start
         From the search.
     worker
-        Runs elastix.
+        Runs elastix, if that is the engine.
     seed
-        elastix' random seed.
+        elastix' random seed; the dense engine leaves nothing to chance.
     settings
         See :class:`StageSettings`.
     names
-        The stages to try, in order.
+        The stages to try, in order, of "rigid", "similarity", "affine", "bspline". With "rigid" the start is first
+        made rigid, and it may win.
+    landmarks
+        Points in section mm and plane mm that pull the map towards them (dense engine).
 
     Raises
     ------
+    InputError
+        For the name of a stage that there is not.
     RegistrationError
         If elastix crashes or hangs; a stage that elastix itself gives up on is only not kept.
     """
+    unknown = [name for name in names if name not in {*LINEAR, "bspline"}]
+    if unknown:
+        raise InputError(subject="stages", expected="rigid, similarity, affine, bspline", found=", ".join(unknown))
+    run = _Run(judge, worker, seed, settings, landmarks)
+    if "rigid" in names:
+        start, first = run.rigid(start), "rigid"
+    else:
+        first = "similarity"
     best, fit = start, judge.judge(start)
-    stages = [_stage(judge, "similarity", start, fit, None, settings)]
-    for name in names:
-        for attempt in _attempts(name, settings):
-            found, stage = _try(name, judge, (best, fit), worker, seed, attempt)
-            stages.append(stage)
-            if stage.kept:
-                best, fit = found, stage.fit
-            if not stage.unbelievable:
+    stages = [_stage(judge, first, start, fit, None, settings)]
+    for name in [name for name in names if name != "rigid"]:
+        for found in run.attempts(name, best):
+            if isinstance(found, str):
+                stages.append(Stage(name, fit, kept=False, reason=found))
+                break
+            stages.append(_stage(judge, name, found, judge.judge(found), fit, settings))
+            if stages[-1].kept:
+                best, fit = found, stages[-1].fit
+            if not stages[-1].unbelievable:
                 break
     return Outcome(best, tuple(stages))
 
 
-def _attempts(name: str, settings: StageSettings) -> list[StageSettings]:
-    """Give a B-spline that folds or overstretches a second chance, stiffer."""
-    stiffer = replace(settings, bending_weight=settings.bending_weight * STIFFER)
-    return [settings, stiffer] if name == "bspline" else [settings]
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One section's stages."""
 
+    judge: Judge
+    worker: ElastixWorker
+    seed: int
+    settings: StageSettings
+    landmarks: Points | None
 
-def _try(
-    name: str,
-    judge: Judge,
-    before: tuple[PlanarMap, Fit],
-    worker: ElastixWorker,
-    seed: int,
-    settings: StageSettings,
-) -> tuple[PlanarMap, Stage]:
-    start, fit = before
-    try:
-        found = _run(name, judge, start, worker, seed, settings)
-    except ElastixStageError as error:
-        return start, Stage(name, fit, kept=False, reason=error.found)
-    return found, _stage(judge, name, found, judge.judge(found), fit, settings)
+    def attempts(self, name: str, start: PlanarMap) -> Iterator[PlanarMap | str]:
+        """Try a stage, stiffer and stiffer; a reason in place of a map says why there is none."""
+        if self.settings.engine == "elastix" and name in {"affine", "bspline"}:
+            yield from self._by_elastix(name, start)
+        elif name == "bspline":
+            yield from self._by_field(start)
+        else:
+            yield PlanarMap(self.linear(start.linear, "affine" if name == "affine" else "similarity"))
+
+    def rigid(self, start: PlanarMap) -> PlanarMap:
+        """Take the scale out of a start, and match again without it."""
+        centre = self.judge.section.centroid_mm
+        left, _, right = np.linalg.svd(start.linear[:2, :2])
+        matrix = start.linear.copy()
+        matrix[:2, :2] = left @ right
+        matrix[:2, 2] = start.linear[:2, :2] @ centre + start.linear[:2, 2] - matrix[:2, :2] @ centre
+        return PlanarMap(self.linear(matrix, "rigid"))
+
+    def linear(self, start: FloatArray, kind: Kind) -> FloatArray:
+        """Match by a linear map at twice the working pixel size."""
+        section, plane = self.judge.seen
+        spacing = 2.0 * plane.spacing_mm
+        votes = None
+        if self.landmarks is not None:
+            source, target = self.landmarks
+            each = LINEAR_NODES * self.settings.landmark_weight / len(source)
+            votes = Votes(source, target, np.full(len(source), each))
+        low, high = self.settings.shrinkage
+        return match_linear(
+            section.coarser(spacing),
+            plane.coarser(spacing),
+            start,
+            [(NEAR, kind), (CLOSE, kind), (CLOSE, kind)],
+            scale_bounds=(1.0, 1.0) if kind == "rigid" else (1.0 / high, 1.0 / low),
+            holes_mm=self.settings.holes_mm,
+            landmarks=votes,
+            shared_weight=self.settings.shared_weight,
+        )
+
+    def _by_field(self, start: PlanarMap) -> Iterator[PlanarMap]:
+        section, plane = self.judge.seen
+        grid_mm, guess, points = self.settings.spacing_mm(self.judge.plane.radius_mm), None, None
+        if self.landmarks is not None:
+            source = start.apply(self.landmarks[0])
+            points = (source, self.landmarks[1], self.settings.landmark_weight)
+            guess = residual_spline(source, self.landmarks[1], self.judge.plane)
+        found: Field = match_field(
+            section,
+            plane,
+            start.linear,
+            outline_weight=self.settings.outline_weight,
+            shared_weight=self.settings.shared_weight,
+            holes_mm=self.settings.holes_mm,
+            first_guess=guess,
+        )
+        for stiffness in STIFFNESS:
+            yield replace(start, spline=found.spline(grid_mm, self.settings.bending_weight * stiffness, points))
+
+    def _by_elastix(self, name: str, start: PlanarMap) -> Iterator[PlanarMap | str]:
+        for stiffness in STIFFNESS[:2] if name == "bspline" else STIFFNESS[:1]:
+            varied = replace(self.settings, elastix_bending=self.settings.elastix_bending * stiffness)
+            try:
+                yield run_elastix(name, self.judge, start, self.worker, self.seed, varied)
+            except ElastixStageError as error:
+                yield error.found
+                return
 
 
 def _stage(judge: Judge, name: str, planar: PlanarMap, fit: Fit, before: Fit | None, settings: StageSettings) -> Stage:
@@ -168,12 +216,13 @@ def _stage(judge: Judge, name: str, planar: PlanarMap, fit: Fit, before: Fit | N
     folding = float(np.mean(determinant <= 0))
     stretch = np.linalg.svd(jacobians, compute_uv=False)
     low, high = 1.0 / settings.shrinkage[1] / settings.local_slack, settings.local_slack / settings.shrinkage[0]
-    unbelievable = bool(stretch.min() < low or stretch.max() > high)
+    least, most = np.quantile(stretch, [STRETCH_TAIL, 1.0 - STRETCH_TAIL])
+    unbelievable = bool(least < low or most > high)
     reason = ""
     if folding > 0:
         reason = f"it folds {folding:.2%} of the tissue"
     elif unbelievable:
-        reason = f"it stretches by {stretch.min():.2f} to {stretch.max():.2f}, beyond {low:.2f} to {high:.2f}"
+        reason = f"it stretches by {least:.2f} to {most:.2f}, beyond {low:.2f} to {high:.2f}"
     elif before is not None and fit.score < before.score + settings.gain:
         reason = f"score {fit.score:.4f} after {before.score:.4f} is no gain"
     elif before is not None and fit.dice < before.dice - settings.dice_slack:
@@ -188,122 +237,3 @@ def _stage(judge: Judge, name: str, planar: PlanarMap, fit: Fit, before: Fit | N
         (float(determinant.min()), float(determinant.max())),
         (float(stretch.min()), float(stretch.max())),
     )
-
-
-def _run(
-    name: str, judge: Judge, start: PlanarMap, worker: ElastixWorker, seed: int, settings: StageSettings
-) -> PlanarMap:
-    """Run one stage from a linear start; the section is laid on the plane's axes first: elastix starts at identity."""
-    head, arrays = _job(name, judge, start, seed, settings)
-    found = worker.run(head, arrays)
-    if name == "affine":
-        return PlanarMap(_affine(found) @ start.linear)
-    return replace(start, spline=_spline(found))
-
-
-def _job(
-    name: str, judge: Judge, start: PlanarMap, seed: int, settings: StageSettings
-) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
-    laid = lay(judge.section, judge.plane, start.linear, settings.band_mm + 1.0)
-    mine, theirs, _ = canonical_pictures(laid, judge.plane, settings.smooth_mm)
-    fixed, moving = [*mine, _outline(laid, settings.band_mm)], [*theirs, _outline(judge.plane, settings.band_mm)]
-    if name == "bspline":
-        # elastix wants one picture per metric; the bending penalty looks at none.
-        fixed, moving = [*fixed, fixed[0]], [*moving, moving[0]]
-    head = {
-        "parameters": parameter_map(name, len(mine), seed, settings),
-        "fixed": {"spacing": laid.spacing_mm, "origin": list(laid.origin_mm)},
-        "moving": {"spacing": judge.plane.spacing_mm, "origin": list(judge.plane.origin_mm)},
-    }
-    near = laid.signed_distance_mm() > -0.6 * settings.band_mm
-    rows, columns = np.indices(near.shape)
-    u, v = columns * laid.spacing_mm + laid.origin_mm[0], rows * laid.spacing_mm + laid.origin_mm[1]
-    for left, top, side in settings.holes_mm:
-        near &= (u < left) | (u >= left + side) | (v < top) | (v >= top + side)
-    arrays: dict[str, npt.NDArray[np.generic]] = {
-        "fixed": np.array(fixed, dtype=np.float32),
-        "moving": np.array(moving, dtype=np.float32),
-        "fixed_mask": near.astype(np.uint8),
-    }
-    return head, arrays
-
-
-def lay(section: Raster, plane: Raster, linear: FloatArray, margin_mm: float) -> Raster:
-    """Resample a section through a linear map onto the plane's axes and pixel size."""
-    corners = section.points_mm(section.mask) @ linear[:2, :2].T + linear[:2, 2]
-    low, high = corners.min(axis=0) - margin_mm, corners.max(axis=0) + margin_mm
-    size = np.ceil((high - low) / plane.spacing_mm).astype(int) + 1
-    empty = np.ones((size[1], size[0]), dtype=bool)
-    laid = Raster(np.zeros((1, size[1], size[0]), np.float32), empty, plane.spacing_mm, (float(low[0]), float(low[1])))
-    back = np.linalg.inv(linear)
-    points = laid.points_mm() @ back[:2, :2].T + back[:2, 2]
-    mask = (section.sample(section.signed_distance_mm(), points, outside=-1e3) > 0).reshape(empty.shape)
-    sigma = 0.4 * plane.spacing_mm / section.spacing_mm
-    channels = [
-        section.sample(smooth_inside(channel, section.mask, sigma), points).reshape(empty.shape)
-        for channel in section.channels
-    ]
-    return replace(laid, channels=np.array(channels, dtype=np.float32), mask=mask)
-
-
-def _outline(raster: Raster, band_mm: float) -> FloatArray:
-    return ndimage.gaussian_filter(np.clip(raster.signed_distance_mm() / band_mm, -1.0, 1.0), 1.0)
-
-
-def parameter_map(name: str, n_pictures: int, seed: int, settings: StageSettings) -> dict[str, list[Any]]:
-    """Write elastix' parameter map of a stage ('affine' or 'bspline')."""
-    spline = name == "bspline"
-    metrics = [settings.metric] * n_pictures + ["AdvancedMeanSquares"]
-    weights = [1.0 / n_pictures] * n_pictures + [settings.outline_weight]
-    if spline:
-        metrics, weights = [*metrics, "TransformBendingEnergyPenalty"], [*weights, settings.bending_weight]
-    n, levels = len(metrics), settings.resolutions
-    return {
-        "Registration": ["MultiMetricMultiResolutionRegistration"],
-        "Metric": metrics,
-        **{f"Metric{k}Weight": [weight] for k, weight in enumerate(weights)},
-        "FixedImagePyramid": ["FixedSmoothingImagePyramid"] * n,
-        "MovingImagePyramid": ["MovingSmoothingImagePyramid"] * n,
-        "Interpolator": ["LinearInterpolator"] * n,
-        "ImageSampler": ["RandomCoordinate"] * n,
-        "Optimizer": ["AdaptiveStochasticGradientDescent"],
-        "Transform": ["BSplineTransform" if spline else "AffineTransform"],
-        "ResampleInterpolator": ["FinalBSplineInterpolator"],
-        "Resampler": ["DefaultResampler"],
-        "HowToCombineTransforms": ["Compose"],
-        "NumberOfResolutions": [levels],
-        "ImagePyramidSchedule": [2 ** (levels - 1 - level) for level in range(levels) for _ in range(2)],
-        "FinalGridSpacingInPhysicalUnits": [settings.grid_mm],
-        "GridSpacingSchedule": [float(2 ** (levels - 1 - level)) for level in range(levels)],
-        "MaximumNumberOfIterations": [settings.spline_iterations if spline else settings.affine_iterations],
-        "NumberOfSpatialSamples": [settings.samples],
-        "NewSamplesEveryIteration": ["true"],
-        "RandomSeed": [seed],
-        "NumberOfHistogramBins": [settings.bins],
-        "AutomaticParameterEstimation": ["true"],
-        "AutomaticScalesEstimation": ["true"],
-        "AutomaticTransformInitialization": ["false"],
-        "UseMultiThreadingForMetrics": ["false"],
-        "RequiredRatioOfValidSamples": [0.05],
-        "ErodeMask": ["false"],
-        "ErodeFixedMask": ["false"],
-        "ErodeMovingMask": ["false"],
-        "WriteResultImage": ["false"],
-    }
-
-
-def _affine(found: dict[str, list[str]]) -> FloatArray:
-    """Read elastix' affine map (about its centre of rotation) as ``(3, 3)``."""
-    values = np.array(found["TransformParameters"], dtype=np.float64)
-    centre = np.array(found["CenterOfRotationPoint"], dtype=np.float64)
-    matrix = np.eye(3)
-    matrix[:2, :2] = values[:4].reshape(2, 2)
-    matrix[:2, 2] = values[4:] + centre - matrix[:2, :2] @ centre
-    return matrix
-
-
-def _spline(found: dict[str, list[str]]) -> Spline:
-    columns, rows = (int(n) for n in found["GridSize"])
-    spacing, origin = (tuple(float(x) for x in found[key]) for key in ("GridSpacing", "GridOrigin"))
-    coefficients = np.array(found["TransformParameters"], dtype=np.float64).reshape(2, rows, columns)
-    return Spline(coefficients, (spacing[0], spacing[1]), (origin[0], origin[1]))
