@@ -59,18 +59,26 @@ def plane_likelihood(pose: PoseLike, *, theme: Theme = LIGHT, ax: Axes | None = 
         ax.set_ylim(1.12 * bottom, -0.24 * bottom)
         ax.set_xlim(float(x.min()), float(x.max()))
         right = found <= 0.5 * float(x.min() + x.max())
-        said = f"found {found:+.1f} ± {sd:.1f} mm".replace("-", "−") + ("" if pose.applied else ", not applied")
+        said = f"found {signed(found)} ± {sd:.1f} mm" + ("" if pose.applied else ", not applied")
         ax.annotate(
             said, (found, -0.22 * bottom), xytext=(6 if right else -6, 0), textcoords="offset points", va="top",
             ha="left" if right else "right", color=theme.accent, fontweight="bold", fontsize=8.5, gid="said",
+            bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
         ax.annotate(
             "planned", (0.0, 1.1 * bottom), xytext=(-5 if found >= 0 else 5, 2), textcoords="offset points",
             va="bottom", ha="right" if found >= 0 else "left", color=theme.muted, fontsize=8.5,
+            bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
         ax.set_xlabel("offset of the cut from its plane (mm)")
         ax.set_ylabel("log-likelihood (nats)")
     return ax
+
+
+def signed(value: float) -> str:
+    """Write a length with its sign, nought without one."""
+    rounded = round(value, 1)
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
 
 
 def plane_scores(scores: Mapping[str, float], plane_id: str, *, theme: Theme = LIGHT, ax: Axes | None = None) -> Axes:

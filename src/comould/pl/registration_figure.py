@@ -10,7 +10,7 @@ from comould.errors import InputError
 from comould.pl import decor
 from comould.pl.kinds import PairsLike
 from comould.pl.section_figure import SectionScene
-from comould.pl.style import context, one_axes
+from comould.pl.style import PLATE, context, one_axes
 from comould.pl.view import pixel_mm
 from comould.space import FloatArray
 
@@ -50,14 +50,14 @@ def displacement(scene: SectionScene, *, ax: Axes | None = None) -> Axes:
         largest = float(np.nanmax(np.linalg.norm(away, axis=-1)))
         if largest < 1e-3:
             _paint(ax, lattice.corners_mm, change, ("cividis", 0.0, 2.0))
-            decor.finish(ax, scene.view, "linear: nothing bends")
+            decor.finish(ax, scene.view, "nothing bends")
             return ax
         reach = max(0.02, float(np.nanmax(np.abs(change - 1.0))))
         drawn = _paint(ax, lattice.corners_mm, change, ("PuOr_r", 1.0 - reach, 1.0 + reach))
         times = magnification(largest, scene.view.size_mm[0])
         _arrows(ax, lattice.middles_mm, away, times)
         scene.draw_outlines(ax)
-        decor.finish(ax, scene.view, f"arrows ×{times}, longest {largest:.2g} mm")
+        decor.finish(ax, scene.view, f"arrows ×{times}\nto {largest:.2g} mm")
         _bar(ax, drawn, "local area", ticks=[1.0 - reach, 1.0, 1.0 + reach])
     return ax
 
@@ -97,11 +97,10 @@ def sd_map(scene: SectionScene, *, ax: Axes | None = None) -> Axes:
     with context():
         ax = _plate(scene, ax)
         values = scene.lattice.over_cells(spread)
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
-        top = max(high, 1e-3)
+        top = max(float(np.nanmax(values)), 1e-3)
         drawn = _paint(ax, scene.lattice.corners_mm, values, ("viridis", 0.0, top))
         scene.draw_outlines(ax)
-        decor.finish(ax, scene.view, f"{low:.2g} to {high:.2g} mm, half below {float(np.nanmedian(values)):.2g}")
+        decor.finish(ax, scene.view, f"median\n{float(np.nanmedian(values)):.2g} mm")
         _bar(ax, drawn, "SD (mm)", ticks=[0.0, 0.5 * top, top])
     return ax
 
@@ -153,8 +152,11 @@ def landmark_residuals(
             _residuals(ax, wanted, came, times, (name, colour, mark))
             if sum(len(kind[0].names) for kind in given) <= MOST_NAMES:
                 _names(ax, pairs.names, wanted)
-        decor.finish(ax, scene.view, f"lines ×{times}, longest {longest:.2g} mm")
-        key = ax.legend(loc="lower right", labelcolor="white", handletextpad=0.3, borderaxespad=0.6)
+        decor.finish(ax, scene.view, f"lines ×{times}\nto {longest:.2g} mm")
+        key = ax.legend(
+            loc=_free_corner(scene, np.concatenate([wanted for wanted, _ in ends])), labelcolor="white",
+            handletextpad=0.3, borderaxespad=0.5, frameon=True, facecolor=PLATE, edgecolor="none", framealpha=0.7,
+        )  # fmt: skip
         key.set_gid("key")
     return ax
 
@@ -177,7 +179,7 @@ def _paint(ax: Axes, corners: FloatArray, values: FloatArray, scale: tuple[str, 
     name, low, high = scale
     shown = np.ma.masked_invalid(values)
     return ax.pcolormesh(
-        corners[..., 0], corners[..., 1], shown, cmap=name, vmin=low, vmax=high, alpha=0.82, lw=0.0, antialiased=False,
+        corners[..., 0], corners[..., 1], shown, cmap=name, vmin=low, vmax=high, lw=0.0, antialiased=False,
         rasterized=True, gid="cells",
     )  # fmt: skip
 
@@ -202,7 +204,6 @@ def _bar(ax: Axes, drawn: Any, name: str, *, ticks: list[float]) -> None:
         return
     bar = figure.colorbar(drawn, cax=inner, orientation="horizontal", ticks=ticks)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.solids.set_alpha(1.0)
     inner.xaxis.set_ticks_position("top")
     inner.set_xticks(ticks, labels=[f"{tick:.2g}" for tick in ticks], color="white", fontsize=7.5)
     inner.tick_params(length=0, pad=1.5)
@@ -223,6 +224,13 @@ def _ends(scene: SectionScene, pairs: PairsLike) -> tuple[FloatArray, FloatArray
         )
     came = scene.registration.patient_from_section_px.apply(pairs.section_px)
     return scene.view.from_patient(target), scene.view.from_patient(came)
+
+
+def _free_corner(scene: SectionScene, points: FloatArray) -> str:
+    """Choose the corner at the right with fewer landmarks, for the key."""
+    right = points[points[:, 0] > float(np.mean(scene.view.x_mm))]
+    low = right[:, 1] > float(np.mean(scene.view.y_mm))
+    return "upper right" if low.sum() > (~low).sum() else "lower right"
 
 
 def _residuals(ax: Axes, wanted: FloatArray, came: FloatArray, times: int, look: tuple[str, str, str]) -> None:

@@ -129,7 +129,7 @@ class SectionScene:
         return cls(
             section,
             registration,
-            View.of_plane(plane, points),
+            View.of_plane(plane, held, max(4.0, 0.12 * float(np.ptp(held, axis=0).max()))),
             image,
             mask,
             window or grey_window(image, mask),

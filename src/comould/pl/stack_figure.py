@@ -76,15 +76,13 @@ def stack_shrinkage(stack: StackLike, plan: SlicePlan, *, theme: Theme = LIGHT, 
         middle, reach = 0.5 * (values.min() + values.max()), max(2.0, 0.75 * float(np.ptp(values)))
         if known.any():
             order = np.argsort(at[known])
-            ax.plot(at[known][order], expected[known][order], color=theme.accent, lw=1.6, gid="expected")
-            ax.annotate(
-                "as the others say", (at[known][order][-1], expected[known][order][-1]), xytext=(0, -7),
-                textcoords="offset points", ha="right", va="top", color=theme.accent, fontsize=8.5,
-            )  # fmt: skip
+            ax.plot(
+                at[known][order], expected[known][order], color=theme.accent, lw=1.6, gid="expected", label="expected"
+            )
         _dots(ax, at, size, table, theme)
         ax.set_ylim(middle - reach, middle + 1.25 * reach)
         _frame(ax, at, theme, "size on the slide (% of the patient's)")
-        ax.legend(loc="upper left", ncols=3, columnspacing=1.0, handletextpad=0.2, borderaxespad=0.1)
+        ax.legend(loc="upper left", ncols=4, columnspacing=0.9, handletextpad=0.3, handlelength=1.1, borderaxespad=0.1)
     return ax
 
 
@@ -140,13 +138,13 @@ def _dots(ax: Axes, at: FloatArray, values: FloatArray, table: pd.DataFrame, the
         for x, y, plane in zip(at, values, table["plane"], strict=True):
             if np.isfinite(y):
                 ax.annotate(
-                    str(plane), (x, y), xytext=(0, 7), textcoords="offset points", ha="center", color=theme.muted,
-                    fontsize=7.5, parse_math=False,
+                    str(plane), (x, y), xytext=(6, 4), textcoords="offset points", color=theme.muted, fontsize=7.5,
+                    parse_math=False,
                 )  # fmt: skip
 
 
 def _frame(ax: Axes, at: FloatArray, theme: Theme, name: str) -> None:
-    room = 0.08 * max(float(np.ptp(at)), 5.0)
+    room = 0.12 * max(float(np.ptp(at)), 5.0)
     ax.set_xlim(float(at.min()) - room, float(at.max()) + room)
     ax.set_xlabel("along the specimen, from the first plane (mm)")
     ax.set_ylabel(name)

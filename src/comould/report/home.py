@@ -12,6 +12,7 @@ import numpy.typing as npt
 from comould import pl
 from comould.errors import RegistrationError
 from comould.io.section import Section
+from comould.pl.plane_test_figure import signed
 from comould.pl.section_figure import PANELS, SectionScene
 from comould.pl.stack_figure import has_poses
 from comould.pl.style import Theme
@@ -40,8 +41,7 @@ def section_cards(case: CaseReport) -> list[dict[str, Any]]:
                 "word": verdict_word(quality.verdict),
                 "reasons": [str(reason) for reason in getattr(quality, "reasons", ())],
                 "facts": facts(case, section, registration),
-                "pictures": [] if scene is None else plates(scene),
-                "further": [] if scene is None else further_plates(case, scene),
+                "pictures": [] if scene is None else [*plates(scene), *further_plates(case, scene)],
                 "charts": plane_charts(registration),
                 "hops": hops(registration),
                 "stages": stages(quality),
@@ -70,7 +70,7 @@ def summary_rows(case: CaseReport, cards: list[dict[str, Any]]) -> dict[str, Any
         if any(value not in {"", "–"} for value in values):
             columns[name] = [value or "–" for value in values]
     if case.errors is not None:
-        columns["Median error"] = [_error(case, section.id, "error_mm") or "–" for section, _ in pairs]
+        columns["Error"] = [_error(case, section.id, "error_mm") or "–" for section, _ in pairs]
     rows = [
         {**{key: card[key] for key in ("anchor", "id", "verdict", "word")}, "cells": [c[n] for c in columns.values()]}
         for n, card in enumerate(cards)
@@ -151,7 +151,7 @@ def plane_charts(registration: Any) -> list[Picture]:
             _chart(
                 partial(pl.plane_likelihood, pose),
                 title="Where the knife went",
-                alt=f"Log-likelihood of each offset from the planned plane; found {pose.offset_mm:+.1f} ± "
+                alt=f"Log-likelihood of each offset from the planned plane; found {signed(pose.offset_mm)} ± "
                 f"{pose.offset_sd_mm:.1f} mm",
                 caption=f"Dashed: the plan. Band: one standard deviation. Tilt {pose.tilt_size_deg:.1f}°. "
                 "What is found also weighs how rarely knives stray.",
@@ -192,7 +192,12 @@ def stack_charts(case: CaseReport) -> list[Picture]:
                 "Offset of each cut from its plane with its standard deviation",
                 "Line: one standard deviation to either side.",
             ),
-            (pl.stack_tilts, "How it was held", "Tilt of each cut against its plane", ""),
+            (
+                pl.stack_tilts,
+                "How it was held",
+                "Tilt of each cut against its plane",
+                "It moves the rim, not the middle.",
+            ),
         ]
     return [
         _chart(partial(function, case.stack, case.cutting), title=title, alt=alt, caption=caption)
@@ -283,11 +288,11 @@ def _error(case: CaseReport, section_id: str, column: str) -> str:
 
 
 def _landmarks(errors: Any) -> str:
-    return f"{errors.mean_mm:.2g} mm mean, {errors.max_mm:.2g} mm worst of {len(errors.names)}"
+    return f"{number(errors.mean_mm, 2)} mm, worst of {len(errors.names)} {number(errors.max_mm, 2)}"
 
 
 def _offset(pose: Any) -> str:
-    said = f"{pose.offset_mm:+.1f} ± {pose.offset_sd_mm:.1f} mm".replace("-", "−")
+    said = f"{signed(pose.offset_mm)} ± {pose.offset_sd_mm:.1f} mm"
     return said if pose.applied else f"{said} (not applied)"
 
 
@@ -301,8 +306,8 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "Outlines apart (HD95)": lambda one: _mm(one.quality.hd95_mm),
     "Worst side": lambda one: _mm(one.quality.sector_gap_mm),
     "Round trip": lambda one: _mm(one.quality.round_trip_mm),
-    "Landmarks held out": lambda one: _landmarks(one.quality.held_out),
-    "Landmarks fitted": lambda one: _landmarks(one.quality.fitted),
+    "Held-out landmarks": lambda one: _landmarks(one.quality.held_out),
+    "Fitted landmarks": lambda one: _landmarks(one.quality.fitted),
     "Cut off its plane": lambda one: _offset(one.quality.pose),
     "Tilt": lambda one: f"{one.quality.pose.tilt_size_deg:.1f}°",
     "Spread": lambda one: _mm(one.quality.spread_mm),
@@ -318,9 +323,9 @@ _SUMMARY: dict[str, Callable[[Any], str]] = {
     "Dice": _FACTS["Dice"],
     "Worst side": _FACTS["Worst side"],
     "Round trip": _FACTS["Round trip"],
-    "Held-out landmarks": lambda one: _mm(one.quality.held_out.mean_mm),
+    "Landmarks": lambda one: _mm(one.quality.held_out.mean_mm),
     "Off its plane": lambda one: _offset(one.quality.pose),
     "Tilt": _FACTS["Tilt"],
     "Spread": _FACTS["Spread"],
-    "Size on the slide": _FACTS["Size on the slide"],
+    "Size": _FACTS["Size on the slide"],
 }
