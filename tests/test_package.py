@@ -26,6 +26,16 @@ def test_unknown_names_are_told():
         _ = cm.io.nothing
 
 
+@pytest.mark.parametrize(("room", "name"), [("register", "stack"), ("habitats", "rim")])
+def test_a_module_never_hides_the_function_of_its_name(room, name):
+    code = (
+        f"import comould.{room}.{name}, comould as cm; from comould.{room} import {name} as direct; "
+        f"print(callable(cm.{room}.{name}), direct is cm.{room}.{name})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_version_and_command():
     assert version("comould") == cm.__version__
     (command,) = [e for e in entry_points(group="console_scripts") if e.name == "comould"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
@@ -35,4 +36,12 @@ def attach(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], 
     def names() -> list[str]:
         return sorted(module_of)
 
+    class Room(ModuleType):
+        """A package in which a module never takes the place of the public name it defines (``stack`` of ``stack``)."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not (isinstance(value, ModuleType) and name in module_of):
+                super().__setattr__(name, value)
+
+    sys.modules[package].__class__ = Room
     return getattribute, names

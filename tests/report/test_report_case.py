@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html.parser import HTMLParser
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -19,41 +18,6 @@ from comould.report.write import render_case
 from comould.space import CutPlane, Grid, SlicePlan, Transform
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' $\\frac$ & {{ 7*7 }}"
-VOID = {"meta", "img", "source", "br", "link", "input", "hr", "rect"}
-
-
-class Page(HTMLParser):
-    """Tags balanced, and everything a test asks about."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.ids, self.links, self.words = [], [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [v for k, v in attrs if k == "id"]
-        self.links += [v for k, v in attrs if k in {"href", "src", "srcset", "action", "data"}]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 def world(section_id="S1"):
@@ -144,8 +108,8 @@ def full(mould):
     return render_case(case)
 
 
-def test_page_is_valid_and_complete(full):
-    page = Page(full)
+def test_page_is_valid_and_complete(full, read_page):
+    page = read_page(full)
     assert full.startswith("<!DOCTYPE html>")
     chapters = ["mould", "planes", "sections", "accuracy", "habitats", "spots", "genes", "limits", "provenance"]
     assert [a["id"] for a in page.all("section")] == chapters
@@ -158,8 +122,8 @@ def test_page_is_valid_and_complete(full):
     assert any(a.get("name") == "viewport" for a in page.all("meta"))
 
 
-def test_page_needs_no_network_and_runs_no_script(full):
-    page = Page(full)
+def test_page_needs_no_network_and_runs_no_script(full, read_page):
+    page = read_page(full)
     assert all(link.startswith(("data:", "#")) for link in page.links)
     outside = re.sub(r"data:[\w/+]+;base64,[A-Za-z0-9+/=]+", "", full)
     assert not re.search(r"https?:|//[a-z]|url\(|@import|javascript:", outside)
@@ -169,8 +133,8 @@ def test_page_needs_no_network_and_runs_no_script(full):
     assert "script-src" not in policy
 
 
-def test_hostile_text_stays_text(full):
-    page = Page(full)
+def test_hostile_text_stays_text(full, read_page):
+    page = read_page(full)
     assert not any(k.startswith("on") for _, attrs in page.tags for k in attrs)
     assert HOSTILE in " ".join(page.words)
     assert "49" not in [w.strip() for w in page.words]
@@ -186,8 +150,8 @@ def test_hostile_text_stays_text(full):
         assert "$" not in "".join(re.findall(r">([^<]*)</text>", text)) or "frac" in text
 
 
-def test_every_picture_says_what_it_shows_and_how_big_it_is(full):
-    page = Page(full)
+def test_every_picture_says_what_it_shows_and_how_big_it_is(full, read_page):
+    page = read_page(full)
     images = page.all("img")
     assert len(images) > 15
     for attrs in images:
@@ -197,8 +161,8 @@ def test_every_picture_says_what_it_shows_and_how_big_it_is(full):
     assert len(full) < 3e6
 
 
-def test_simulation_is_said_plainly(full):
-    text = Page(full).text
+def test_simulation_is_said_plainly(full, read_page):
+    text = read_page(full).text
     assert "Simulated specimen" in text
     assert "Simulated truth" in text
     assert "known" in text
@@ -206,8 +170,8 @@ def test_simulation_is_said_plainly(full):
     assert "Real tissue tears, folds and shrinks" in text
 
 
-def test_key_numbers_are_those_of_the_tables(full):
-    text = Page(full).text
+def test_key_numbers_are_those_of_the_tables(full, read_page):
+    text = read_page(full).text
     assert "Half of all spots lie within 0.35 mm" in text
     assert "with nothing done it would be 4.5 mm" in text
     assert "would claim 4 genes; the spatial test claims 2" in text
@@ -217,8 +181,8 @@ def test_key_numbers_are_those_of_the_tables(full):
     assert "91" in text
 
 
-def test_an_empty_case_is_still_a_page():
-    page = Page(render_case(CaseReport()))
+def test_an_empty_case_is_still_a_page(read_page):
+    page = read_page(render_case(CaseReport()))
     assert [a["id"] for a in page.all("section")] == ["limits"]
     assert "Simulated" not in page.text
     assert page.all("img") == page.all("dl") == []
@@ -243,7 +207,7 @@ ALONE = {
 
 
 @pytest.mark.parametrize("names", ALONE)
-def test_parts_stand_alone(mould, names):
+def test_parts_stand_alone(mould, names, read_page):
     """Whatever is missing leaves no heading, no link and no gap in the words."""
     made = world()
     errors, results, genes = tables()
@@ -253,17 +217,18 @@ def test_parts_stand_alone(mould, names):
         "habitats": SimpleNamespace(labels=made.labels, table=None, selection=None), "spots": spots_on(made),
         "provenance": {"seed": 1},
     }  # fmt: skip
-    page = Page(render_case(CaseReport(**{name: parts[name] for name in names.split()})))
+    page = read_page(render_case(CaseReport(**{name: parts[name] for name in names.split()})))
     ids = [a["id"] for a in page.all("section")]
     assert sorted(ids) == sorted([*ALONE[names], "limits"])
-    assert [link[1:] for link in page.links if link.startswith("#")] == ["main", *ids]
+    cards = [a["id"] for a in page.all("article")]
+    assert [link[1:] for link in page.links if link.startswith("#")] == ["main", *ids, *cards]
     assert not re.search(r"\bnan\b|\bNone\b", page.text)
 
 
-def test_real_cases_do_not_speak_of_simulation(mould):
+def test_real_cases_do_not_speak_of_simulation(mould, read_page):
     made = world()
     errors, _, _ = tables()
-    page = Page(render_case(CaseReport(errors=errors, image=made.image, mask=made.mask, plan=made.plan)))
+    page = read_page(render_case(CaseReport(errors=errors, image=made.image, mask=made.mask, plan=made.plan)))
     assert "imulated truth" not in page.text.replace("against simulated truth", "")
     assert "Real tissue tears" not in page.text
 

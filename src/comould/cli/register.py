@@ -93,7 +93,7 @@ def register(
         console=err,
     ) as bars:
         start = bars.add_task("Load libraries", total=None, note="")
-        from comould.study.register_case import STEPS, RegisterOptions, register_case
+        from comould.study.register_case import STEPS, RegisterOptions, run_registration
 
         bars.update(start, total=1, completed=1)
         tasks = {name: bars.add_task(name, total=None, start=False, visible=False, note="") for name in STEPS}
@@ -108,7 +108,7 @@ def register(
             deformable=not no_deformable, thresholds=thresholds, via=tuple(name.value for name in via or ()),
             force=force,
         )  # fmt: skip
-        result = register_case(
+        result = run_registration(
             case, out_dir or next_free(Path(DEFAULT_OUT)), options=options, overwrite=overwrite, progress=show
         )
     _show(result)

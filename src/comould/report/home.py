@@ -288,7 +288,7 @@ def _error(case: CaseReport, section_id: str, column: str) -> str:
 
 
 def _landmarks(errors: Any) -> str:
-    return f"{number(errors.mean_mm, 2)} mm, worst of {len(errors.names)} {number(errors.max_mm, 2)}"
+    return f"{number(errors.mean_mm, 2)} mm (worst {number(errors.max_mm, 2)}, n = {len(errors.names)})"
 
 
 def _offset(pose: Any) -> str:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from comould.study.case_folder import CaseFolder
 from comould.study.demo import DemoResult, run_demo
-from comould.study.register_case import RegisterOptions, RegisterResult, register_case
+from comould.study.register_case import RegisterOptions, RegisterResult, run_registration
 
-__all__ = ["CaseFolder", "DemoResult", "RegisterOptions", "RegisterResult", "register_case", "run_demo"]
+__all__ = ["CaseFolder", "DemoResult", "RegisterOptions", "RegisterResult", "run_demo", "run_registration"]

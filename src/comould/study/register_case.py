@@ -147,7 +147,7 @@ class _Run:
         self.progress(name, 1.0, "")
 
 
-def register_case(
+def run_registration(
     case: str | Path,
     out: str | Path,
     *,
