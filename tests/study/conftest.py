@@ -20,7 +20,7 @@ def tiny(tmp_path_factory) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ComouldWarning)
         made = phantom.specimen(3, volume_ml=6.0, margin_mm=4.0, subsamples=1, spacing_mm=(1.0, 1.0, 3.0))
-        plan = made.plan(6.0)
+        plan = made.plan(8.0)
         cuts = made.cut(spread_over(plan, 2), seed=3, difficulty="easy", image_pixel_um=200.0, spot_pitch_um=1500.0)
         made.write(folder, plan, cuts, overwrite=False)
     manifest = json.loads((folder / "manifest.json").read_text())
