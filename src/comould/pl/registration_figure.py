@@ -136,21 +136,20 @@ def landmark_residuals(
     InputError
         If there is no landmark, or its targets are not ``(n, 3)`` patient mm.
     """
-    kinds = [
-        (pairs, *look) for pairs, *look in ((held_out, "held out", HELD_OUT, "o"), (fitted, "fitted", FITTED, "s"))
-    ]
-    given = [kind for kind in kinds if kind[0] is not None and len(kind[0].names)]
+    looks = ((held_out, ("held out", HELD_OUT, "o")), (fitted, ("fitted", FITTED, "s")))
+    given = [(pairs, look) for pairs, look in looks if pairs is not None and len(pairs.names)]
     if not given:
         raise InputError(subject=f"landmarks of {scene.section.id!r}", expected="at least one pair", found="none")
+    named = sum(len(pairs.names) for pairs, _ in given) <= MOST_NAMES
     with context():
         ax = _plate(scene, ax)
         scene.draw_outlines(ax)
-        ends = [_ends(scene, pairs) for pairs, *_ in given]
+        ends = [_ends(scene, pairs) for pairs, _ in given]
         longest = max(float(np.linalg.norm(came - wanted, axis=1).max()) for wanted, came in ends)
         times = times or magnification(longest, scene.view.size_mm[0])
-        for (pairs, name, colour, mark), (wanted, came) in zip(given, ends, strict=True):
-            _residuals(ax, wanted, came, times, (name, colour, mark))
-            if sum(len(kind[0].names) for kind in given) <= MOST_NAMES:
+        for (pairs, look), (wanted, came) in zip(given, ends, strict=True):
+            _residuals(ax, wanted, came, times, look)
+            if named:
                 _names(ax, pairs.names, wanted)
         decor.finish(ax, scene.view, f"lines ×{times}\nto {longest:.2g} mm")
         key = ax.legend(

@@ -105,7 +105,7 @@ def plates(scene: SectionScene) -> list[Picture]:
 def further_plates(case: CaseReport, scene: SectionScene) -> list[Picture]:
     """Draw bending, uncertainty and landmarks, where the registration tells them."""
     name = scene.section.id
-    shots = []
+    shots: list[Picture] = []
     if not hasattr(scene.registration, "map_points"):
         return shots
     shots.append(
