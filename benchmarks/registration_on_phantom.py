@@ -94,7 +94,8 @@ def main() -> None:
     everything: list[Row] = []
     for seed in arguments.seeds:
         specimen = cm.phantom.specimen(seed=seed)
-        plan = specimen.plan(spacing_mm=5.0)
+        # As a mould has them: planes on imaging slices.
+        plan = cm.mould.build(specimen.mask, template="ovary", plane="image").plan
         step = max(1, len(plan) // arguments.per_specimen)
         chosen = cm.space.SlicePlan(plan.planes[step // 2 :: step][: arguments.per_specimen])
         imaging = Imaging(plan, specimen.images, specimen.mask)

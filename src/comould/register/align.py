@@ -166,7 +166,6 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
         return by_hops(section, imaging, task, worker)
     settings, clues = task.settings, task.clues
     plane = imaging.plane_of(section)
-    worker.start()
     pictured = plane_raster(plane, imaging.images, imaging.mask, offset_mm=section.offset_mm)
     tissue = section_raster(section, pictured.spacing_mm)
     elastix_seed, seeds = task.seeds()
@@ -179,7 +178,7 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
     found = match(tissue, pictured, worker, seed=elastix_seed, settings=settings, known=known)
     pose = None
     if settings.plane != "plan" and not clues.landmarks_only:
-        found, pose = _posed(found, section, plane, imaging, task, worker, elastix_seed)
+        found, pose = _posed(found, section, plane, imaging, task, (worker, elastix_seed, known))
     members = members_of(found, worker, seeds=seeds, settings=settings)
     path = _Path(section, plane, pose)
     patient_from_px = path.patient_from_px(found.planar)
@@ -209,8 +208,7 @@ def _posed(
     plane: CutPlane,
     imaging: Imaging,
     task: Task,
-    worker: ElastixWorker,
-    seed: int,
+    how: tuple[ElastixWorker, int, Known],
 ) -> tuple[Match, PlanePose | None]:
     """Fit the cut's pose; where it matters, cut the imaging there, match once more, and fit again."""
     settings = task.settings
@@ -231,7 +229,8 @@ def _posed(
     if pose is None or not pose.applied or pose.moves_mm(found.judge.plane.radius_mm) < WORTH_CUTTING_MM:
         return found, pose
     target = plane_raster(pose.plane(plane), imaging.images, imaging.mask)
-    better = again(found, target, worker, seed=seed, settings=settings)
+    worker, seed, known = how
+    better = again(found, target, worker, seed=seed, settings=settings, known=known)
     return better, fitted(better)
 
 

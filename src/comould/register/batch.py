@@ -133,15 +133,13 @@ def register_all(listed: list[Section], imaging: Imaging, options: BatchOptions)
 
 @contextmanager
 def worker_pool(workers: int | Iterable[ElastixWorker], most: int) -> Iterator[list[ElastixWorker]]:
-    """Give started workers: the caller's own, or the shared one and more, closed at the end."""
+    """Give workers: the caller's own, or the shared one and more, closed at the end; elastix starts when asked."""
     with ExitStack() as stack:
         if isinstance(workers, int):
             count = max(1, min(workers, most))
             pool = [shared_worker(), *(stack.enter_context(ElastixWorker()) for _ in range(count - 1))]
         else:
             pool = list(workers)
-        for one in pool:
-            one.start()
         yield pool
 
 

@@ -35,7 +35,7 @@ def member(
     settings: StageSettings,
     names: tuple[str, ...],
 ) -> PlanarMap:
-    """Register once more, from a jittered start, without a random quarter of the tissue, on a shifted B-spline grid.
+    """Register once more: from a jittered start, without a random quarter of the tissue, with other weights and grid.
 
     Parameters
     ----------
@@ -54,8 +54,12 @@ def member(
     """
     rng = np.random.default_rng(seed)
     jittered = PlanarMap(_jitter(judge.plane, rng) @ start.linear)
+    weights = ("outline_weight", "shared_weight", "bending_weight")
     varied = replace(
-        settings, grid_mm=settings.grid_mm * float(rng.uniform(0.85, 1.15)), holes_mm=_holes(judge, start, rng)
+        settings,
+        grid_factor=settings.grid_factor * float(rng.uniform(0.8, 1.25)),
+        holes_mm=_holes(judge, start, rng),
+        **{name: getattr(settings, name) * float(np.exp(rng.normal(0.0, 0.5))) for name in weights},
     )
     return refine(judge, jittered, worker, seed=int(rng.integers(1, 2**31 - 1)), settings=varied, names=names).planar
 

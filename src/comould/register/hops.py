@@ -144,7 +144,6 @@ def hop(
     from comould.register.align import Task, pieces_mm2
 
     task = Task(*chance, settings, clues)
-    worker.start()
     spacing = max(source.image_pixel_mm, target.image_pixel_mm)
     pictured = section_raster(target, max(spacing, _extent_mm(target) / LONGEST_SIDE))
     tissue = section_raster(source, pictured.spacing_mm)

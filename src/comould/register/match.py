@@ -15,7 +15,7 @@ from comould.register.outlines import sector_gap_mm
 from comould.register.quality import RegistrationQuality, StageQuality
 from comould.register.raster import Raster
 from comould.register.settings import RIVAL_MARGIN, RegisterSettings
-from comould.register.stages import Outcome, Stage, refine
+from comould.register.stages import Outcome, Stage, fit_landmarks, refine
 from comould.space import FloatArray
 
 MOST_POINTS = 2000
@@ -93,8 +93,6 @@ def match(
     """
     judge = Judge(tissue, target)
     if known.landmarks_only and known.landmarks is not None:
-        from comould.register.stages import fit_landmarks
-
         planar = fit_landmarks(*known.landmarks, shrinkage=settings.shrinkage)
         outcome = Outcome(planar, (measured_stage("landmarks", judge, planar),))
         return Match(judge, outcome, [Start(planar, outcome.fit)])
@@ -109,11 +107,13 @@ def match(
     return Match(judge, outcomes[order[0]], ranked)
 
 
-def again(found: Match, target: Raster, worker: ElastixWorker, *, seed: int, settings: RegisterSettings) -> Match:
+def again(
+    found: Match, target: Raster, worker: ElastixWorker, *, seed: int, settings: RegisterSettings, known: Known
+) -> Match:
     """Refine a match on a target that has changed a little: the same plane, cut where the knife went."""
     judge = Judge(found.judge.section, target)
     start = PlanarMap(found.planar.linear)
-    return Match(judge, _refined(judge, start, worker, seed, settings, Known()), found.ranked)
+    return Match(judge, _refined(judge, start, worker, seed, settings, known), found.ranked)
 
 
 def round_trip_mm(found: Match, worker: ElastixWorker, *, seed: int, settings: RegisterSettings) -> float:
@@ -144,8 +144,6 @@ def measured_stage(name: str, judge: Judge, planar: PlanarMap) -> Stage:
 def _starts(tissue: Raster, target: Raster, known: Known, settings: RegisterSettings, judge: Judge) -> list[Start]:
     """Search, or start from the landmarks where there are enough to tell turn and face."""
     if known.landmarks is not None and len(known.landmarks[0]) >= 3:
-        from comould.register.stages import fit_landmarks
-
         linear = fit_landmarks(*known.landmarks, shrinkage=settings.shrinkage, linear=True)
         return [Start(linear, judge.judge(linear))]
     return search(
@@ -153,7 +151,7 @@ def _starts(tissue: Raster, target: Raster, known: Known, settings: RegisterSett
         target,
         flipped=known.flipped,
         shrinkage=settings.shrinkage,
-        **({} if known.angle_deg is None else {"angle_deg": known.angle_deg}),
+        angle_deg=known.angle_deg,
     )
 
 
@@ -161,15 +159,7 @@ def _refined(
     judge: Judge, start: PlanarMap, worker: ElastixWorker, seed: int, settings: RegisterSettings, known: Known
 ) -> Outcome:
     names = settings.stage_names
-    return refine(
-        judge,
-        start,
-        worker,
-        seed=seed,
-        settings=settings.staged,
-        names=names,
-        **({} if known.landmarks is None else {"landmarks": known.landmarks}),
-    )
+    return refine(judge, start, worker, seed=seed, settings=settings.staged, names=names, landmarks=known.landmarks)
 
 
 def quality_of(found: Match, members: list[PlanarMap], settings: RegisterSettings) -> RegistrationQuality:

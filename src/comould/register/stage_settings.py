@@ -60,9 +60,9 @@ class StageSettings:
     grid_mm: float = 0.0
     grid_factor: float = 1.0
     engine: Literal["dense", "elastix"] = "dense"
-    outline_weight: float = 0.2
-    shared_weight: float = 0.03
-    bending_weight: float = 0.01
+    outline_weight: float = 0.3
+    shared_weight: float = 0.02
+    bending_weight: float = 1.0
     landmark_weight: float = 1.0
     elastix_bending: float = 20.0
     band_mm: float = 3.0

@@ -33,7 +33,7 @@ STIFFNESS = (1.0, 10.0, 100.0, 1000.0)
 """A B-spline that folds or overstretches is tried again, kept this much more from bending."""
 
 STRETCH_TAIL = 0.05
-"""Share of the tissue at either end whose stretch is not asked to be believable (a crack, a border), only not to fold."""
+"""Share of the tissue at either end whose stretch need not be believable (a crack, a border), only not fold."""
 
 LINEAR_NODES = 200.0
 """Votes that landmarks of full weight have beside the tissue's in a linear stage."""

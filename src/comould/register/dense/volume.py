@@ -19,6 +19,8 @@ LEAST_SEEN = 0.25
 
 COUPLING = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 DATA_WEIGHT = 3.0
+DISTINCT_POWER = 1.0
+"""How much more a node counts whose cheapest displacement stands out."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def smooth_field(volume: Volume, level: Level) -> FloatArray:
     down, right = (axis.ravel().astype(np.float32) for axis in np.meshgrid(volume.shifts, volume.shifts, indexing="ij"))
     nodes = volume.tissue.shape
     cost = DATA_WEIGHT * volume.cost.reshape(len(down), -1)
-    weight = volume.tissue.astype(np.float64) + 1e-3
+    weight = volume.tissue * _distinctness(cost).reshape(nodes) ** DISTINCT_POWER + 1e-3
     norm = np.maximum(ndimage.gaussian_filter(weight, level.smooth, mode="constant"), 1e-9)
     field = np.zeros((2, *nodes))
     for coupling in COUPLING:
@@ -115,6 +117,12 @@ def smooth_field(volume: Volume, level: Level) -> FloatArray:
         chosen = (right[cheapest].reshape(nodes), down[cheapest].reshape(nodes))
         field = np.array([_smoothed(side, weight, norm, level.smooth) for side in chosen])
     return field
+
+
+def _distinctness(cost: Picture) -> FloatArray:
+    """How far each node's cheapest displacement ``(n,)`` stands out: 0 like any other, 1 without cost."""
+    usual = cost.mean(axis=0, dtype=np.float64)
+    return np.asarray(1.0 - cost.min(axis=0) / np.maximum(usual, 1e-12))
 
 
 def _smoothed(side: Picture, weight: FloatArray, norm: FloatArray, sigma: float) -> FloatArray:
