@@ -290,7 +290,8 @@ def test_an_interrupt_ends_the_sections_of_all_workers(pair):
 
     interrupted = []
     listed = [replace(pair.section, id=f"S{n}") for n in range(6)]
-    options = {"plan": pair.plan, "image": pair.images, "mask": pair.mask, "n_samples": 0}
+    elastix = comould.register.RegisterSettings(stages=comould.register.StageSettings(engine="elastix"))
+    options = {"plan": pair.plan, "image": pair.images, "mask": pair.mask, "n_samples": 0, "settings": elastix}
     with Hanging(timeout_s=60.0) as one, Hanging(timeout_s=60.0) as two:
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt, match=r"^$"):

@@ -25,7 +25,8 @@ class StageSettings:
     grid_factor
         Scales the grid, also when its spacing is chosen by itself.
     engine
-        ``"dense"``: self-similarity and displacement volumes; ``"elastix"``: mutual information by elastix.
+        ``"dense"``: self-similarity and displacement volumes; ``"elastix"``: mutual information by elastix;
+        ``"both"``: the first, its B-spline averaged with that of the second.
     outline_weight
         Of the outline's mismatch beside the pictures.
     shared_weight
@@ -59,7 +60,7 @@ class StageSettings:
     local_slack: float = 2.0
     grid_mm: float = 0.0
     grid_factor: float = 1.0
-    engine: Literal["dense", "elastix"] = "dense"
+    engine: Literal["both", "dense", "elastix"] = "both"
     outline_weight: float = 0.3
     shared_weight: float = 0.02
     bending_weight: float = 1.0
@@ -78,8 +79,8 @@ class StageSettings:
     dice_slack: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.engine not in {"dense", "elastix"}:
-            raise InputError(subject="engine", expected="'dense' or 'elastix'", found=repr(self.engine))
+        if self.engine not in {"both", "dense", "elastix"}:
+            raise InputError(subject="engine", expected="'both', 'dense' or 'elastix'", found=repr(self.engine))
         names = ("grid_mm", "outline_weight", "shared_weight", "bending_weight", "landmark_weight")
         wrong = [name for name in names if not getattr(self, name) >= 0.0]
         if wrong or not self.grid_factor > 0:
@@ -91,5 +92,5 @@ class StageSettings:
 
     def spacing_mm(self, radius_mm: float) -> float:
         """Spacing of the B-spline's grid for a specimen of this radius."""
-        chosen = self.grid_mm or radius_mm / (14.0 if self.engine == "dense" else 4.0)
+        chosen = self.grid_mm or radius_mm / (14.0 if self.engine != "elastix" else 4.0)
         return chosen * self.grid_factor

@@ -14,7 +14,7 @@ from comould.register.dense.warp import lay
 from comould.register.elastix import ElastixStageError, ElastixWorker
 from comould.register.elastix_stages import parameter_map, run_elastix
 from comould.register.landmark_fit import fit_landmarks, residual_spline
-from comould.register.maps import PlanarMap
+from comould.register.maps import PlanarMap, Spline
 from comould.register.measure import Fit, Judge
 from comould.register.stage_settings import StageSettings
 from comould.space import FloatArray
@@ -34,6 +34,9 @@ STIFFNESS = (1.0, 10.0, 100.0, 1000.0)
 
 STRETCH_TAIL = 0.05
 """Share of the tissue at either end whose stretch need not be believable (a crack, a border), only not fold."""
+
+ELASTIX_GRID_MM = 8.0
+"""Spacing of elastix' B-spline when it gives a second opinion."""
 
 LINEAR_NODES = 200.0
 """Votes that landmarks of full weight have beside the tissue's in a linear stage."""
@@ -146,7 +149,7 @@ class _Run:
         if self.settings.engine == "elastix" and name in {"affine", "bspline"}:
             yield from self._by_elastix(name, start)
         elif name == "bspline":
-            yield from self._by_field(start)
+            yield from self._by_field(start, self._second_opinion(start) if self.settings.engine == "both" else None)
         else:
             yield PlanarMap(self.linear(start.linear, "affine" if name == "affine" else "similarity"))
 
@@ -180,7 +183,15 @@ class _Run:
             shared_weight=self.settings.shared_weight,
         )
 
-    def _by_field(self, start: PlanarMap) -> Iterator[PlanarMap]:
+    def _second_opinion(self, start: PlanarMap) -> Spline | None:
+        """Elastix' B-spline by mutual information; ``None`` when it gives up."""
+        varied = replace(self.settings, grid_mm=ELASTIX_GRID_MM)
+        try:
+            return run_elastix("bspline", self.judge, start, self.worker, self.seed, varied).spline
+        except ElastixStageError:
+            return None
+
+    def _by_field(self, start: PlanarMap, second: Spline | None = None) -> Iterator[PlanarMap]:
         section, plane = self.judge.seen
         grid_mm, guess, points = self.settings.spacing_mm(self.judge.plane.radius_mm), None, None
         if self.landmarks is not None:
@@ -196,6 +207,10 @@ class _Run:
             holes_mm=self.settings.holes_mm,
             first_guess=guess,
         )
+        if second is not None:
+            # The two err in different ways: self-similarity on smooth contrast, mutual information on fine structure.
+            moved = second.displacement(found.grid.points_mm()).T.reshape(found.displacement_mm.shape)
+            found = replace(found, displacement_mm=0.5 * (found.displacement_mm + moved))
         for stiffness in STIFFNESS:
             yield replace(start, spline=found.spline(grid_mm, self.settings.bending_weight * stiffness, points))
 
