@@ -1,7 +1,7 @@
 """Registration of real pairs beside elastix' defaults and beside our own affine stage, in one run.
 
-``python benchmarks/registration_of_real_pairs.py --data allen birl her2st`` prints one table. The pairs are read from the
-folder that ``COMOULD_TEST_DATA`` names; ``--ids 4 8 12`` chooses Allen slices, ``--no-peer`` leaves elastix out.
+``python benchmarks/registration_of_real_pairs.py --data allen birl her2st`` prints one table. The pairs are read from
+the folder that ``COMOULD_TEST_DATA`` names; ``--ids 4 8 12`` chooses Allen slices, ``--no-peer`` leaves elastix out.
 Labels and landmarks only score.
 """
 
@@ -142,7 +142,7 @@ def allen(root: Path, ids: list[int] | None, *, peer: bool) -> list[list[str]]:
         shift = np.array(section.origin_mm) - 0.5 * (round(section.spacing_mm / PIXEL_MM) - 1) * PIXEL_MM
         maps = {"ours, affine": ours.affine, "ours": ours.final}
         peers = elastix_defaults(histology, imaging) if peer else {}
-        row = {name: class_dice(lambda p, m=m: m(p + shift), labels, theirs) for name, m in maps.items()}
+        row = {name: class_dice(lambda p, m=m, shift=shift: m(p + shift), labels, theirs) for name, m in maps.items()}
         row |= {name: class_dice(m, labels, theirs) for name, m in peers.items()}
         seconds.append(ours.seconds)
         for name, pair in row.items():

@@ -120,7 +120,7 @@ def test_bad_landmarks_are_refused():
 def test_a_lost_vote_does_not_pull():
     rng = np.random.default_rng(1)
     source = rng.uniform(-10, 10, (60, 2))
-    target = source + [1.0, 2.0]
+    target = source + np.array([1.0, 2.0])
     target[:8] += 15.0
     found = fit_linear(Votes(source, target, np.ones(60)), "similarity")
     np.testing.assert_allclose(found[:2, 2], [1.0, 2.0], atol=0.1)
