@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 WORTH_CUTTING_MM = 0.3
 """The plane is cut anew, and the section matched again, when the fitted pose moves the tissue's rim by this much."""
 
+OUTLINE_SLACK = 0.03
+"""A pose at which the overlap of the outlines falls by more than this is reported and not applied."""
+
 
 @dataclass(frozen=True, eq=False)
 class Imaging:
@@ -231,6 +234,9 @@ def _posed(
     target = plane_raster(pose.plane(plane), imaging.images, imaging.mask)
     worker, seed, known = how
     better = again(found, target, worker, seed=seed, settings=settings, known=known)
+    if better.outcome.fit.dice < found.outcome.fit.dice - OUTLINE_SLACK:
+        # What the inside says, the outline denies: the plan stays, the pose is told.
+        return found, replace(pose, applied=False)
     return better, fitted(better)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DEPTH_MM = 0.7
 """Tissue nearer to the specimen's surface is not compared: its voxels hold the surroundings too."""
 
+OUTSIDE = 4.0
+"""What the share of tissue outside the specimen counts beside the logarithm of the variance left."""
+
 _FEWEST = 60
 
 PIECES = 2.0
@@ -270,12 +273,12 @@ class _Problem:
         return replace(self, effective_n=float(np.clip(PIECES * count / residual.shape[1], 8.0, len(residual))))
 
     def log_likelihood(self, pose: FloatArray) -> float:
-        """Nats, up to a constant."""
-        residual, total = self._residual(pose)
+        """Nats, up to a constant; tissue that a pose puts outside the specimen speaks against it."""
+        residual, total, outside_share = self._residual(pose)
         k = residual.shape[1]
         inside = np.linalg.slogdet(residual.T @ residual / len(residual) + 1e-6 * np.eye(k))[1]
         outside = np.linalg.slogdet(total + 1e-6 * np.eye(k))[1]
-        return float(-0.5 * self.effective_n * (inside - outside))
+        return float(-0.5 * self.effective_n * (inside - outside + OUTSIDE * outside_share))
 
     def maximise(self, start: FloatArray, base_offset_mm: float) -> FloatArray:
         """Find the pose of greatest posterior near a start."""
@@ -318,17 +321,22 @@ class _Problem:
     def _posterior(self, pose: FloatArray, base_offset_mm: float) -> float:
         return self.log_likelihood(pose) + _log_prior(pose, base_offset_mm, self.settings)
 
-    def _residual(self, pose: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _residual(self, pose: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         """Give what the imaging at a pose leaves unexplained of the stain ``(n, k)``, and the stain's covariance."""
         turn = _rotation(*np.deg2rad(pose[1:]))
         flat = np.column_stack([self.uv - self.centre, np.zeros(len(self.uv))]) @ turn.T
         flat += np.array([*self.centre, pose[0]])
         patient = self.plane.patient_from_plane.apply(flat)
         design = _design([volume.at(patient) for volume in self.volumes])
-        weight = np.clip(self.specimen.at(patient) / DEPTH_MM, 0.05, 1.0)[:, None]
+        depth = self.specimen.at(patient)
+        weight = np.clip(depth / DEPTH_MM, 0.05, 1.0)[:, None]
         solution = np.linalg.lstsq(design * weight, self.stain * weight, rcond=None)[0]
         centred = (self.stain - np.average(self.stain, axis=0, weights=weight[:, 0])) * weight
-        return (self.stain - design @ solution) * weight, centred.T @ centred / len(centred)
+        return (
+            (self.stain - design @ solution) * weight,
+            centred.T @ centred / len(centred),
+            float(np.mean(depth < -0.5)),
+        )
 
 
 def _log_prior(pose: FloatArray, base_offset_mm: float, s: PoseSettings) -> float:
