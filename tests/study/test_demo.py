@@ -88,7 +88,9 @@ def test_plan_and_registrations_read_back(demo):
     assert len(saved) == demo[0].figures["n_sections"]
     for path in saved:
         registration = SectionRegistration.load(path)
-        plane = plan[registration.plane_id]
+        plane, pose = plan[registration.plane_id], registration.quality.pose
+        if pose is not None and pose.applied:
+            plane = pose.plane(plane)
         home = registration.patient_from_section_px.apply([[100.0, 200.0], [300.0, 50.0]])
         assert np.abs(plane.distance_mm(home)).max() < 1e-6
 
