@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 WORTH_CUTTING_MM = 0.3
 """The plane is cut anew, and the section matched again, when the fitted pose moves the tissue's rim by this much."""
 
+ABSURD_RATIO = (0.02, 20.0)
+"""Tissue area over the specimen's beyond which a section cannot be of its plane, or its pixels not of their size."""
+
 OUTLINE_SLACK = 0.03
 """A pose at which the overlap of the outlines falls by more than this is reported and not applied."""
 
@@ -148,7 +151,8 @@ def section(
     Raises
     ------
     InputError
-        If the section names no plane or one that is not in the plan, or a volume does not cover the plane.
+        If the section names no plane or one that is not in the plan, a volume does not cover the plane, or the tissue's
+        size is absurd (a wrong pixel size).
     RegistrationError
         If the slide is blank, the plane misses the specimen, or elastix crashed.
 
@@ -171,6 +175,7 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
     plane = imaging.plane_of(section)
     pictured = plane_raster(plane, imaging.images, imaging.mask, offset_mm=section.offset_mm)
     tissue = section_raster(section, pictured.spacing_mm)
+    _check_size(tissue.area_mm2 / pictured.area_mm2, section, plane)
     elastix_seed, seeds = task.seeds()
     known = Known(
         flipped=None if section.face is None else section.face == "+",
@@ -203,6 +208,17 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
         seed=task.seed,
         extent_px=section.extent_px,
     )
+
+
+def _check_size(ratio: float, section: Section, plane: CutPlane) -> None:
+    """Refuse what no shrinkage explains, before anything is searched."""
+    if not ABSURD_RATIO[0] < ratio < ABSURD_RATIO[1]:
+        raise InputError(
+            subject=f"section {section.id!r}",
+            expected=f"tissue about as large as the specimen at {plane.id}",
+            found=f"{ratio:.2g} times its area",
+            remedy=f"Is the pixel size of {section.pixel_size_um:g} µm right?",
+        )
 
 
 def _posed(
