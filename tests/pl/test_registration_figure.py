@@ -80,6 +80,10 @@ def scene(world, transform, sd=None, **options):
     return SectionScene.of(world.section, registration(transform, sd), world.plan, world.image, world.mask, **options)
 
 
+def said_in_key(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def gids(ax, gid):
     return [artist for artist in ax.get_children() if artist.get_gid() == gid]
 
@@ -161,7 +165,8 @@ def test_displacement_says_its_magnification(world):
 
 def test_magnification_is_the_largest_that_fits():
     assert magnification(0.1, 100.0) == MAGNIFICATIONS[0]
-    assert magnification(1.0, 50.0) == 2
+    assert magnification(1.0, 50.0) == 5
+    assert magnification(1.0, 40.0) == 2
     assert magnification(40.0, 50.0) == 1
     assert magnification(0.0, 50.0) == MAGNIFICATIONS[0]
 
@@ -200,7 +205,7 @@ def test_landmarks_are_told_apart_and_magnified(world):
     lines = [line.get_xydata() for line in gids(ax, "residual")]
     np.testing.assert_allclose([np.linalg.norm(b - a) for a, b in lines], [1.5, 1.5, 1.5, 1.0])
     texts = [text.get_text() for text in ax.texts]
-    assert "lines ×5\nto 0.3 mm" in texts
+    assert "lines ×5\nup to 0.3 mm" in texts
     assert "b $x$" in texts
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["held out (3)", "fitted (1)"]
 
@@ -230,13 +235,15 @@ def test_likelihood_shows_curve_plan_and_what_was_found(theme):
     assert gids(ax, "found")[0].get_xdata()[0] == 0.6
     band = gids(ax, "sd")[0].get_extents().transformed(ax.transData.inverted())
     assert (band.x0, band.x1) == pytest.approx((0.4, 0.8))
-    assert "found +0.6 ± 0.2 mm" in [text.get_text() for text in ax.texts]
+    assert said_in_key(ax) == ["found +0.6 ± 0.2 mm", "planned"]
+    # The key stands above the axes: no curve runs through it.
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
     assert curve.get_color() == theme.ink
 
 
 def test_likelihood_says_when_the_pose_was_not_applied_and_refuses_no_curve():
-    said = [text.get_text() for text in pl.plane_likelihood(pose(-1.0, applied=False)).texts]
-    assert "found −1.0 ± 0.2 mm, not applied" in said
+    assert "found −1.0 ± 0.2 mm, not applied" in said_in_key(pl.plane_likelihood(pose(-1.0, applied=False)))
     with pytest.raises(InputError, match="two offsets or more"):
         pl.plane_likelihood(SimpleNamespace(**(vars(pose()) | {"offsets_mm": (), "log_likelihood": ()})))
 

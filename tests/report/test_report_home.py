@@ -120,12 +120,13 @@ def test_numbers_are_all_there(full, world):
     case, _ = full
     told = dict(facts(case, case.sections[0], case.registrations[0]))
     assert told == {
-        "Plane": "P0", "Dice": "0.91", "Outlines apart (HD95)": "1.2 mm", "Worst side": "3.6 mm",
-        "Round trip": "0.45 mm", "Held-out landmarks": "2 mm (worst 3, n = 2)",
-        "Fitted landmarks": "0.5 mm (worst 0.5, n = 1)",
-        "Cut off its plane": "−0.7 ± 0.2 mm", "Tilt": "5.0°", "Spread": "0.34 mm", "Size on the slide": "95.0 %",
-        "Rotation": "123°", "Flipped": "yes", "Lead over second best": "21%", "Local area": "0.91 to 1.12",
-        "Folded": "0.0%", "Pieces of tissue": "2: 120, 33 mm²", "Median error": "0.3 mm", "Nothing done": "5.5 mm",
+        "Plane": "P0", "Dice": "0.91", "Outlines apart (HD95)": "1.23 mm", "Worst side": "3.60 mm",
+        "Round trip": "0.45 mm", "Held-out landmarks": "2.00 mm (worst 3.00, n = 2)",
+        "Fitted landmarks": "0.50 mm (worst 0.50, n = 1)",
+        "Cut off its plane": "−0.7 ± 0.2 mm", "Tilt": "5.0°", "Spread when repeated": "0.34 mm",
+        "Size on the slide": "95.0 %",
+        "Rotation": "123°", "Flipped": "yes", "Lead over second best": "21 %", "Area, patient over slide": "0.91 to 1.12",
+        "Folded": "0.0 %", "Pieces of tissue": "2: 120, 33 mm²", "Median error": "0.30 mm", "Nothing done": "5.50 mm",
     }  # fmt: skip
 
 
@@ -138,8 +139,13 @@ def test_what_is_unknown_is_left_out(world, read_page):
     (card,) = section_cards(case)
     assert card["pictures"] == card["charts"] == []
     assert card["hops"] is None
-    assert not {"Spread", "Round trip", "Tilt", "Cut off its plane", "Pieces of tissue"} & set(dict(card["facts"]))
-    assert summary_rows(case, [card])["headings"] == ["Plane", "Dice", "Worst side", "Size"]
+    assert not {"Spread when repeated", "Round trip", "Tilt", "Cut off its plane", "Pieces of tissue"} & set(
+        dict(card["facts"])
+    )
+    overview = summary_rows(case, [card])
+    assert overview["headings"] == ["Plane", "Dice", "Worst side", "Size"]
+    # Only what is in the table is explained.
+    assert re.findall(r"(\w[\w ]*):", overview["note"]) == ["Worst side", "Size"]
     assert summary_rows(case, []) is None
     assert not re.search(r"\bnan\b|\bNone\b", read_page(render_case(case)).text)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from comould.cli._guard import err, guarded, out
-
-if TYPE_CHECKING:
-    from comould.study import DemoResult
+from comould.cli._guard import err, guarded
+from comould.cli._tell import counted_verdicts, tell
 
 DEFAULT_OUT = "comould_demo"
 
@@ -26,7 +24,7 @@ def demo(
 ) -> None:
     """Simulate a tumour, build its mould, bring its sections home, test its habitats, write a report.
 
-    Needs no files, no network and no display; takes about a minute and a half on two cores.
+    Needs no files, no network and no display; takes five to ten minutes on two cores.
     """
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -50,7 +48,7 @@ def demo(
             bars.update(task, visible=True, total=1.0 if fraction else None, completed=fraction)
 
         result = run_demo(out_dir or next_free(Path(DEFAULT_OUT)), seed=seed, overwrite=overwrite, progress=show)
-    _show(result)
+    tell(summary(result.figures), result.folder, FILES)
 
 
 def next_free(path: Path) -> Path:
@@ -62,23 +60,10 @@ def next_free(path: Path) -> Path:
     return candidate
 
 
-def _show(result: DemoResult) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in summary(result.figures):
-        table.add_row(f"[dim]{name}[/]", value)
-    out.print(table)
-    for label, name in (
-        ("Report", "report.html"),
-        ("Sheet", "cutting_sheet.pdf"),
-        ("Mould", "mould/mould.stl"),
-        ("Spots", "spots.h5ad"),
-        ("Claims", "associations.csv"),
-        ("Everything", ""),
-    ):
-        out.print(f"[bold green]{label:<11}[/]", end="")
-        out.print(str(result.folder / name), markup=False)
+FILES = (
+    ("Report", "report.html"), ("Sheet", "cutting_sheet.pdf"), ("Mould", "mould/mould.stl"), ("Spots", "spots.h5ad"),
+    ("Claims", "associations.csv"), ("Everything", ""),
+)  # fmt: skip
 
 
 def summary(figures: dict[str, Any]) -> list[tuple[str, str]]:
@@ -90,7 +75,7 @@ def summary(figures: dict[str, Any]) -> list[tuple[str, str]]:
             f"median {figures['median_error_mm']:.2f} mm from the truth, 95 % within {figures['p95_error_mm']:.2f} mm "
             f"(doing nothing: {figures['median_error_nothing_mm']:.1f} mm)",
         ),
-        ("Sections", ", ".join(f"{n} {verdict}" for verdict, n in figures["verdicts"].items())),
+        ("Sections", counted_verdicts(figures["verdicts"])),
         ("Habitats", f"{figures['n_habitats']} found, agreement with the truth (ARI) {figures['habitat_ari']:.2f}"),
         (
             "Genes claimed",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from comould.cli._guard import err, guarded, out
+from comould.cli._guard import err, guarded
+from comould.cli._tell import counted_verdicts, tell
 
 if TYPE_CHECKING:
     from comould.study.register_case import RegisterResult
@@ -111,39 +111,20 @@ def register(
         result = run_registration(
             case, out_dir or next_free(Path(DEFAULT_OUT)), options=options, overwrite=overwrite, progress=show
         )
-    _show(result)
+    tell(summary(result), result.folder, FILES)
     if result.rejected:
         raise typer.Exit(REJECTED)
 
 
-def _show(result: RegisterResult) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in summary(result):
-        table.add_row(f"[dim]{name}[/]", Text(value))
-    out.print(table)
-    for label, name in (
-        ("Report", "report.html"),
-        ("Table", "registration.csv"),
-        ("Spots", "spots"),
-        ("SpatialData", "case.zarr"),
-        ("Everything", ""),
-    ):
-        if (result.folder / name).exists():
-            out.print(f"[bold green]{label:<12}[/]", end="")
-            out.print(str(result.folder / name), markup=False)
+FILES = (
+    ("Report", "report.html"), ("Table", "registration.csv"), ("Spots", "spots"), ("SpatialData", "case.zarr"),
+    ("Everything", ""),
+)  # fmt: skip
 
 
 def summary(result: RegisterResult) -> list[tuple[str, str]]:
     """Say the key facts in words."""
-    verdicts = result.table["verdict"].astype(str)
-    counted = [
-        f"{int((verdicts == verdict).sum())} {word}"
-        for verdict, word in (("accept", "accepted"), ("review", "to review"), ("reject", "rejected"))
-        if (verdicts == verdict).any()
-    ]
-    rows = [("Sections", ", ".join(counted))]
+    rows = [("Sections", counted_verdicts(result.table["verdict"].astype(str).value_counts().to_dict()))]
     if result.n_spots or result.not_mapped:
         left = f"; those of {', '.join(result.not_mapped)} left out, as rejected" if result.not_mapped else ""
         rows.append(("Spots mapped", f"{result.n_spots}{left}"))

@@ -51,24 +51,18 @@ def plane_likelihood(pose: PoseLike, *, theme: Theme = LIGHT, ax: Axes | None = 
         ax = one_axes(ax, 4.2, 2.9)
         ax.grid(axis="y")
         found, sd = float(pose.offset_mm), float(pose.offset_sd_mm)
+        said = f"found {signed(found)} ± {sd:.1f} mm" + ("" if pose.applied else ", not applied")
         ax.axvspan(found - sd, found + sd, color=theme.accent, alpha=0.16, lw=0, gid="sd")
-        ax.axvline(0.0, color=theme.muted, lw=1.2, ls=(0, (4, 3)), gid="planned")
-        ax.axvline(found, color=theme.accent, lw=1.6, gid="found")
+        plan = ax.axvline(0.0, color=theme.muted, lw=1.2, ls=(0, (4, 3)), gid="planned", label="planned")
+        mark = ax.axvline(found, color=theme.accent, lw=1.6, gid="found", label=said)
         ax.plot(x, y, color=theme.ink, lw=1.8, marker="o", ms=3.2, gid="likelihood")
         bottom = -min(DEEPEST_NATS, max(1.0, -float(y[np.isfinite(y)].min(initial=0.0))))
-        ax.set_ylim(1.12 * bottom, -0.24 * bottom)
+        ax.set_ylim(1.08 * bottom, -0.08 * bottom)
         ax.set_xlim(float(x.min()), float(x.max()))
-        right = found <= 0.5 * float(x.min() + x.max())
-        said = f"found {signed(found)} ± {sd:.1f} mm" + ("" if pose.applied else ", not applied")
-        ax.annotate(
-            said, (found, -0.22 * bottom), xytext=(6 if right else -6, 0), textcoords="offset points", va="top",
-            ha="left" if right else "right", color=theme.accent, fontweight="bold", fontsize=8.5, gid="said",
-            bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.0},
-        )  # fmt: skip
-        ax.annotate(
-            "planned", (0.0, 1.1 * bottom), xytext=(-5 if found >= 0 else 5, 2), textcoords="offset points",
-            va="bottom", ha="right" if found >= 0 else "left", color=theme.muted, fontsize=8.5,
-            bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.0},
+        # Above the axes, where no curve can run through it.
+        ax.legend(
+            handles=[mark, plan], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, columnspacing=1.4,
+            handlelength=1.6, borderaxespad=0.2, labelcolor=[theme.accent, theme.muted],
         )  # fmt: skip
         ax.set_xlabel("offset of the cut from its plane (mm)")
         ax.set_ylabel("log-likelihood (nats)")

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 HELD_OUT, FITTED = "#E69F00", "#56B4E9"
 """Okabe & Ito's orange and sky blue: told apart by every reader, and by their marks as well."""
-ARROWS = 13
+ARROWS = 12
 """Arrows along the longer side of the tissue."""
 MAGNIFICATIONS = (50, 20, 10, 5, 2, 1)
 MOST_NAMES = 12
-_LONGEST_ARROW = 0.09
+_LONGEST_ARROW = 0.12
 
 
 def displacement(scene: SectionScene, *, ax: Axes | None = None) -> Axes:
@@ -57,7 +57,7 @@ def displacement(scene: SectionScene, *, ax: Axes | None = None) -> Axes:
         times = magnification(largest, scene.view.size_mm[0])
         _arrows(ax, lattice.middles_mm, away, times)
         scene.draw_outlines(ax)
-        decor.finish(ax, scene.view, f"arrows ×{times}\nto {largest:.2g} mm")
+        decor.finish(ax, scene.view, f"arrows ×{times}\nup to {largest:.2g} mm")
         _bar(ax, drawn, "local area", ticks=[1.0 - reach, 1.0, 1.0 + reach])
     return ax
 
@@ -151,7 +151,7 @@ def landmark_residuals(
             _residuals(ax, wanted, came, times, look)
             if named:
                 _names(ax, pairs.names, wanted)
-        decor.finish(ax, scene.view, f"lines ×{times}\nto {longest:.2g} mm")
+        decor.finish(ax, scene.view, f"lines ×{times}\nup to {longest:.2g} mm")
         key = ax.legend(
             loc=_free_corner(scene, np.concatenate([wanted for wanted, _ in ends])), labelcolor="white",
             handletextpad=0.3, borderaxespad=0.5, frameon=True, facecolor=PLATE, edgecolor="none", framealpha=0.7,
@@ -161,7 +161,7 @@ def landmark_residuals(
 
 
 def magnification(longest_mm: float, width_mm: float) -> int:
-    """Choose the largest of 1, 2, 5, 10, 20, 50 that keeps the longest line below a tenth of the picture."""
+    """Choose the largest of 1, 2, 5, 10, 20, 50 that keeps the longest line below an eighth of the picture."""
     fits = [times for times in MAGNIFICATIONS if times * longest_mm <= _LONGEST_ARROW * width_mm]
     return fits[0] if fits else 1
 
@@ -191,7 +191,8 @@ def _arrows(ax: Axes, start: FloatArray, away: FloatArray, times: int) -> None:
     here, there = here[kept], there[kept]
     ax.quiver(
         here[:, 0], here[:, 1], there[:, 0], there[:, 1], angles="xy", scale_units="xy", scale=1.0 / times,
-        color="#10171e", edgecolor="white", linewidth=0.5, width=0.0085, headwidth=3.6, headlength=4.2, gid="arrows",
+        color="#10171e", edgecolor="white", linewidth=0.4, width=0.0065, headwidth=3.4,
+        headlength=3.4, headaxislength=3.0, minshaft=1.6, minlength=0.6, gid="arrows",
     )  # fmt: skip
 
 

@@ -175,7 +175,7 @@ def flat_items(data: Mapping[str, Any] | None, most: int = 60) -> list[tuple[str
         elif isinstance(value, list) and (len(value) > 6 or any(isinstance(v, dict | list) for v in value)):
             rows.append((name, f"{len(value)} entries"))
         elif isinstance(value, list):
-            rows.append((name, ", ".join(number(v) for v in value)))
+            rows.append((name, ", ".join(number(v) for v in value) or "none"))
         else:
             rows.append((name, number(value, 6)))
 

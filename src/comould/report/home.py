@@ -23,6 +23,13 @@ from comould.report.pictures import Picture, chart, image
 
 VERDICT_WORDS = {"accept": "Accepted", "review": "Please review", "reject": "Rejected"}
 
+PLATE_CAPTIONS = {
+    "slide": "Letters: directions in the patient, as the registration found them.",
+    "before": "Centre on centre, at its own size and as it was scanned.",
+    "overlay": "Tissue on the imaging; what lies inside should lie on its like.",
+    "checker": "Slide and imaging in turn: edges should run on from square to square.",
+}
+
 Cells = list[tuple[str, str]]
 
 
@@ -75,7 +82,8 @@ def summary_rows(case: CaseReport, cards: list[dict[str, Any]]) -> dict[str, Any
         {**{key: card[key] for key in ("anchor", "id", "verdict", "word")}, "cells": [c[n] for c in columns.values()]}
         for n, card in enumerate(cards)
     ]
-    return {"headings": list(columns), "rows": rows}
+    notes = ["Each name leads to its pictures.", *(text for name, text in _NOTES.items() if name in columns)]
+    return {"headings": list(columns), "rows": rows, "note": " ".join(notes)}
 
 
 def facts(case: CaseReport, section: Section, registration: Any) -> Cells:
@@ -97,7 +105,13 @@ def plates(scene: SectionScene) -> list[Picture]:
         "checker": "Section {} and its imaging plane in alternating squares; outlines of specimen and tissue",
     }
     return [
-        image(scene.draw(name), alt=alt.format(scene.section.id), title=PANELS[name], width_px=440)
+        image(
+            scene.draw(name),
+            alt=alt.format(scene.section.id),
+            title=PANELS[name],
+            caption=PLATE_CAPTIONS[name],
+            width_px=440,
+        )
         for name, alt in alts.items()
     ]
 
@@ -113,7 +127,8 @@ def further_plates(case: CaseReport, scene: SectionScene) -> list[Picture]:
             pl.displacement(scene),
             alt=f"How the registration bends section {name} beyond its linear part, with local change of area",
             title="Bending",
-            caption="Arrows: beyond turning, scaling and shearing. Colour: local area over the linear part's.",
+            caption="Beyond turning, scaling and shearing. Arrows: where tissue is moved. Colour: local area over the "
+            "linear part's; 1 is unchanged.",
             width_px=440,
         )
     )
@@ -122,7 +137,7 @@ def further_plates(case: CaseReport, scene: SectionScene) -> list[Picture]:
             pl.sd_map(scene),
             alt=f"Standard deviation of the place of section {name}'s tissue in the patient",
             title="Uncertainty",
-            caption="Standard deviation of the place in the patient, in space.",
+            caption="Standard deviation of each place in the patient: along and across the plane together.",
             width_px=440,
         )
     )
@@ -220,7 +235,7 @@ def hops(registration: Any) -> Table | None:
         [
             f"{step.source_id} → {step.target_id}",
             verdict_word(step.quality.verdict),
-            number(step.quality.dice, 2),
+            _share(step.quality.dice) or "–",
             _mm(step.quality.round_trip_mm),
             "; ".join(str(reason) for reason in step.quality.reasons) or "–",
         ]
@@ -277,7 +292,16 @@ def _value(make: Callable[[], str]) -> str:
 
 
 def _mm(value: float) -> str:
-    return f"{number(float(value), 2)} mm" if np.isfinite(value) else ""
+    return f"{_length(float(value))} mm" if np.isfinite(value) else ""
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else ""
+
+
+def _length(value: float) -> str:
+    """Hundredths of a millimetre below ten, so that columns line up; then tenths."""
+    return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}"
 
 
 def _error(case: CaseReport, section_id: str, column: str) -> str:
@@ -288,7 +312,7 @@ def _error(case: CaseReport, section_id: str, column: str) -> str:
 
 
 def _landmarks(errors: Any) -> str:
-    return f"{number(errors.mean_mm, 2)} mm (worst {number(errors.max_mm, 2)}, n = {len(errors.names)})"
+    return f"{_length(errors.mean_mm)} mm (worst {_length(errors.max_mm)}, n = {len(errors.names)})"
 
 
 def _offset(pose: Any) -> str:
@@ -302,7 +326,7 @@ def _pieces(areas: Any) -> str:
 
 
 _FACTS: dict[str, Callable[[Any], str]] = {
-    "Dice": lambda one: number(one.quality.dice, 2),
+    "Dice": lambda one: _share(one.quality.dice),
     "Outlines apart (HD95)": lambda one: _mm(one.quality.hd95_mm),
     "Worst side": lambda one: _mm(one.quality.sector_gap_mm),
     "Round trip": lambda one: _mm(one.quality.round_trip_mm),
@@ -310,14 +334,25 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "Fitted landmarks": lambda one: _landmarks(one.quality.fitted),
     "Cut off its plane": lambda one: _offset(one.quality.pose),
     "Tilt": lambda one: f"{one.quality.pose.tilt_size_deg:.1f}°",
-    "Spread": lambda one: _mm(one.quality.spread_mm),
+    "Spread when repeated": lambda one: _mm(one.quality.spread_mm),
     "Size on the slide": lambda one: f"{100.0 / one.quality.scale:.1f} %",
     "Rotation": lambda one: f"{float(one.quality.angle_deg):.0f}°",
     "Flipped": lambda one: number(bool(one.quality.flipped)),
-    "Lead over second best": lambda one: f"{one.quality.margin:.0%}" if np.isfinite(one.quality.margin) else "",
-    "Local area": lambda one: "{:.2f} to {:.2f}".format(*one.quality.jacobian_range),
-    "Folded": lambda one: f"{one.quality.folding_fraction:.1%}",
+    "Lead over second best": lambda one: (
+        f"{100.0 * one.quality.margin:.0f} %" if np.isfinite(one.quality.margin) else ""
+    ),
+    "Area, patient over slide": lambda one: "{:.2f} to {:.2f}".format(*one.quality.jacobian_range),
+    "Folded": lambda one: f"{100.0 * one.quality.folding_fraction:.1f} %",
     "Pieces of tissue": lambda one: _pieces(one.quality.pieces_mm2),
+}
+_NOTES = {
+    "Worst side": "Worst side: gap between the outlines where they agree least.",
+    "Round trip": "Round trip: how far from itself tissue ends after the way there and a way back found anew.",
+    "Landmarks": "Landmarks: held out, mean.",
+    "Off its plane": "Off its plane, tilt: where the knife really went.",
+    "Spread": "Spread: how far repeated registrations lie apart in the plane.",
+    "Size": "Size: on the slide, of the patient's.",
+    "Error": "Error: median of the spots, against the known truth.",
 }
 _SUMMARY: dict[str, Callable[[Any], str]] = {
     "Dice": _FACTS["Dice"],
@@ -326,6 +361,6 @@ _SUMMARY: dict[str, Callable[[Any], str]] = {
     "Landmarks": lambda one: _mm(one.quality.held_out.mean_mm),
     "Off its plane": lambda one: _offset(one.quality.pose),
     "Tilt": _FACTS["Tilt"],
-    "Spread": _FACTS["Spread"],
+    "Spread": _FACTS["Spread when repeated"],
     "Size": _FACTS["Size on the slide"],
 }

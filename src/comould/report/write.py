@@ -125,7 +125,8 @@ def _mould(shots: list[Any]) -> dict[str, Any] | None:
 def _planes(case: CaseReport) -> dict[str, Any] | None:
     shots = figures.plane_pictures(case)
     text = (
-        "What the scanner saw where the knife will go. Yellow: the specimen's outline. Patient's right is on the left."
+        "What the scanner saw in each cutting plane. Yellow: the specimen's outline. "
+        "Letters: directions in the patient."
     )
     return _chapter("planes", "Planes", "Every cut is an image", text, pictures=shots) if shots else None
 
@@ -136,7 +137,8 @@ def _sections(case: CaseReport) -> dict[str, Any] | None:
         return None
     text = (
         "Each slide, laid on its imaging plane before and after registration. Yellow: the specimen's outline there. "
-        "Light blue: the section's own, as registered. A good one fills the yellow."
+        "Light blue: the section's own, as registered. A good one fills the yellow. Accepted means that nothing "
+        "measured speaks against a registration; only held-out landmarks show how accurate it is inside."
     )
     return _chapter(
         "sections", "Sections", "From the slide back into the patient", text,
