@@ -23,6 +23,10 @@ def errors(*mm):
     return LandmarkErrors(tuple(map(str, range(len(mm)))), mm, held_out=True)
 
 
+def fitted(*mm):
+    return replace(errors(*mm), held_out=False)
+
+
 def test_a_good_one_is_accepted_without_a_word():
     found = judged(GOOD, Thresholds.load())
     assert (found.verdict, found.reasons) == ("accept", ())
@@ -58,7 +62,13 @@ def test_what_was_not_measured_is_no_reason():
         ({"round_trip_mm": 9.0}, "reject", "there and back ends 9.0 mm away"),
         ({"held_out": errors(3.0, 3.0)}, "review", "held-out landmarks are 3.0 mm off on average"),
         ({"held_out": errors(6.0, 6.0)}, "reject", "held-out landmarks are 6.0 mm off on average"),
-        ({"held_out": errors(0.1, 0.1, 0.1, 5.2)}, "review", "a held-out landmark is 5.2 mm off"),
+        ({"held_out": errors(0.1, 0.1, 0.1, 5.2)}, "review", "held-out landmark '3' is 5.2 mm off"),
+        ({"face_lead": 0.1}, "review", "the other face fits better than the one named (by 10%)"),
+        ({"face_lead": 0.8}, "reject", "the other face fits better than the one named (by 80%)"),
+        ({"face_lead": 0.02}, "accept", "the pictures do not tell the face named from the other"),
+        ({"fitted": fitted(0.2, 50.0)}, "review", "landmark '1' is 50.0 mm off though it was fitted"),
+        ({"findings": ("a hair",)}, "review", "a hair"),
+        ({"notes": ("a speck",)}, "accept", "a speck"),
         ({"pieces_mm2": (500.0, 400.0)}, "review", "2 pieces of tissue: 500 mm² and 400 mm²"),
         ({"pose": replace(POSE, offset_mm=-2.5)}, "review", "the cut seems to lie -2.5 mm from its plane"),
         ({"pose": replace(POSE, tilt_deg=(6.0, 8.0))}, "review", "the cut seems tilted by 10°"),
@@ -71,8 +81,12 @@ def test_each_rule(change, verdict, said):
 
 
 def test_fitted_landmarks_are_no_proof():
-    fitted = LandmarkErrors(("a",), (50.0,), held_out=False)
-    assert judged(replace(GOOD, fitted=fitted), Thresholds.load()).verdict == "accept"
+    assert judged(replace(GOOD, dice=0.2, fitted=fitted(0.0)), Thresholds.load()).verdict == "reject"
+    assert judged(replace(GOOD, fitted=fitted(0.5)), Thresholds.load()).verdict == "accept"
+
+
+def test_a_face_that_fits_as_named_is_not_mentioned():
+    assert judged(replace(GOOD, face_lead=-0.4), Thresholds.load()).reasons == ()
 
 
 def test_every_reason_is_named_and_the_gravest_decides():
@@ -116,5 +130,9 @@ def test_a_wrong_thresholds_file_names_every_problem(tmp_path):
 def test_plain_data_and_back():
     judged_ = judged(GOOD, Thresholds.load())
     assert RegistrationQuality.from_dict(judged_.to_dict()) == judged_
+    told = replace(judged_, face_lead=0.1, findings=("a hair",), notes=("a speck",))
+    assert RegistrationQuality.from_dict(told.to_dict()) == told
+    older = {key: value for key, value in judged_.to_dict().items() if key not in {"face_lead", "findings", "notes"}}
+    assert RegistrationQuality.from_dict(older) == judged_
     with pytest.raises(InputError, match="registration quality: expected the keys verdict"):
         RegistrationQuality.from_dict({"verdict": "accept"})

@@ -12,7 +12,8 @@ from comould.errors import InputError
 from comould.io.section import Section
 from comould.register.elastix import ElastixWorker, shared_worker
 from comould.register.ensemble import floor, members_of
-from comould.register.landmarks import check_order
+from comould.register.findings import with_findings
+from comould.register.landmarks import check_order, doubts
 from comould.register.maps import PlanarMap
 from comould.register.match import Known, Match, Points, again, match, quality_of, round_trip_mm
 from comould.register.plane import named_volumes, plane_raster
@@ -21,7 +22,7 @@ from comould.register.quality import LandmarkErrors
 from comould.register.result import SectionRegistration
 from comould.register.settings import DEFAULT_SAMPLES, Clues, LandmarkPairs, RegisterSettings
 from comould.register.thresholds import judged
-from comould.register.tissue import section_raster, tissue_report
+from comould.register.tissue import section_raster
 from comould.register.volume import Volume
 from comould.space import CutPlane, Grid, SlicePlan, Transform
 
@@ -182,6 +183,7 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
         angle_deg=clues.angle_deg,
         landmarks=None if clues.landmarks is None else _in_plane(clues.landmarks, section, plane),
         landmarks_only=clues.landmarks_only,
+        names=() if clues.landmarks is None else clues.landmarks.names,
     )
     found = match(tissue, pictured, worker, seed=elastix_seed, settings=settings, known=known)
     pose = None
@@ -191,10 +193,9 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
     path = _Path(section, plane, pose)
     patient_from_px = path.patient_from_px(found.planar)
     quality = replace(
-        quality_of(found, members, settings),
+        with_findings(quality_of(found, members, settings), section, known, _held_out_doubts(clues, section, plane)),
         round_trip_mm=_round_trip(found, worker, elastix_seed, task),
         pose=pose,
-        pieces_mm2=pieces_mm2(section),
         fitted=_errors(clues.landmarks, patient_from_px, held_out=False),
         held_out=_errors(clues.held_out, patient_from_px, held_out=True),
     )
@@ -217,7 +218,8 @@ def _check_size(ratio: float, section: Section, plane: CutPlane) -> None:
             subject=f"section {section.id!r}",
             expected=f"tissue about as large as the specimen at {plane.id}",
             found=f"{ratio:.2g} times its area",
-            remedy=f"Is the pixel size of {section.pixel_size_um:g} µm right?",
+            remedy=f"Is the pixel size of {section.pixel_size_um:g} µm right?"
+            + ("" if section.tissue is None else " And the tissue mask?"),
         )
 
 
@@ -289,10 +291,19 @@ def _in_plane(pairs: LandmarkPairs, section: Section, plane: CutPlane) -> Points
             expected="targets in patient mm (n, 3)",
             found=f"{pairs.target.shape}",
         )
-    mine = section.section_mm_from_section_px.apply(pairs.section_px)[:, :2]
-    theirs = plane.plane_from_patient.apply(pairs.target)[:, :2]
+    mine, theirs = _both_mm(pairs, section, plane)
     check_order(mine, theirs, pairs.names, f"landmarks of section {section.id!r}")
     return mine, theirs
+
+
+def _both_mm(pairs: LandmarkPairs, section: Section, plane: CutPlane) -> Points:
+    mine = section.section_mm_from_section_px.apply(pairs.section_px)[:, :2]
+    return mine, plane.plane_from_patient.apply(pairs.target)[:, :2]
+
+
+def _held_out_doubts(clues: Clues, section: Section, plane: CutPlane) -> tuple[str, ...]:
+    held = clues.held_out
+    return () if held is None else doubts(*_both_mm(held, section, plane), held.names, "held-out landmarks")
 
 
 def _errors(pairs: LandmarkPairs | None, patient_from_px: Transform, *, held_out: bool) -> LandmarkErrors | None:
@@ -305,10 +316,3 @@ def _round_trip(found: Match, worker: ElastixWorker, seed: int, task: Task) -> f
     if not task.settings.round_trip or task.clues.landmarks_only:
         return float("nan")
     return round_trip_mm(found, worker, seed=seed, settings=task.settings)
-
-
-def pieces_mm2(section: Section) -> tuple[float, ...]:
-    """Areas of the pieces of tissue, largest first; one when somebody drew the mask."""
-    if section.tissue is not None:
-        return (float(section.tissue.sum()) * section.image_pixel_mm**2,)
-    return tuple(piece.area_px * section.image_pixel_mm**2 for piece in tissue_report(section).pieces)

@@ -14,6 +14,7 @@ from comould.errors import InputError
 from comould.io.section import Section
 from comould.register.elastix import ElastixWorker, shared_worker
 from comould.register.ensemble import METHOD_FLOOR_MM, members_of
+from comould.register.findings import with_findings
 from comould.register.landmarks import check_order
 from comould.register.maps import PlanarMap
 from comould.register.match import Known, Points, match, quality_of, round_trip_mm
@@ -141,7 +142,7 @@ def hop(
     worker: ElastixWorker,
 ) -> Hop:
     """Register a pair as :func:`pair` does; ``chance`` is (seed, number of samples)."""
-    from comould.register.align import Task, pieces_mm2
+    from comould.register.align import Task
 
     task = Task(*chance, settings, clues)
     spacing = max(source.image_pixel_mm, target.image_pixel_mm)
@@ -153,13 +154,13 @@ def hop(
         angle_deg=clues.angle_deg,
         landmarks=None if clues.landmarks is None else _in_mm(clues.landmarks, source, target),
         landmarks_only=clues.landmarks_only,
+        names=() if clues.landmarks is None else clues.landmarks.names,
     )
     found = match(tissue, pictured, worker, seed=elastix_seed, settings=settings, known=known)
     members = members_of(found, worker, seeds=seeds, settings=settings)
     back = target.section_mm_from_section_px.inverse()
     quality = replace(
-        quality_of(found, members, settings),
-        pieces_mm2=pieces_mm2(source),
+        with_findings(quality_of(found, members, settings), source, known),
         fitted=_errors(clues.landmarks, source, target, found.planar, held_out=False),
         held_out=_errors(clues.held_out, source, target, found.planar, held_out=True),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from comould.register.elastix import ElastixWorker
 from comould.register.initialise import Start, search
+from comould.register.landmark_fit import LEAST_TO_TELL_FACES
 from comould.register.maps import PlanarMap
 from comould.register.measure import Judge, hd95_mm
 from comould.register.outlines import sector_gap_mm
@@ -20,6 +21,9 @@ from comould.space import FloatArray
 
 MOST_POINTS = 2000
 """Tissue points at which spreads and round trips are measured."""
+
+SIZE_SLACK = 1.08
+"""How far beyond the bounds of shrinkage the size that was found may lie, as a factor, before it is told."""
 
 Points = tuple[FloatArray, FloatArray]
 """Landmarks in slide mm and in target mm, ``(n, 2)`` each."""
@@ -39,12 +43,15 @@ class Known:
         Points that pull, or ``None``.
     landmarks_only
         Whether pictures are left out.
+    names
+        Of the landmarks.
     """
 
     flipped: bool | None = None
     angle_deg: tuple[float, float] | None = None
     landmarks: Points | None = None
     landmarks_only: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +66,14 @@ class Match:
         The map that won, and its stages.
     ranked
         The answers of the search, best first.
+    face_lead
+        Relative lead of the face that was not named over the named one, in the search; ``None`` where none was named.
     """
 
     judge: Judge
     outcome: Outcome
     ranked: list[Start]
+    face_lead: float | None = None
 
     @property
     def planar(self) -> PlanarMap:
@@ -97,14 +107,15 @@ def match(
         outcome = Outcome(planar, (measured_stage("landmarks", judge, planar),))
         return Match(judge, outcome, [Start(planar, outcome.fit)])
     starts = _starts(tissue, target, known, settings, judge)
+    lead = _face_lead(tissue, target, known, settings, starts[0])
     rivals = [s for s in starts if s.score >= (1.0 - RIVAL_MARGIN) * starts[0].score]
     outcomes = [_refined(judge, s.planar, worker, seed, settings, known) for s in rivals]
     if len(rivals) == 1:
-        return Match(judge, outcomes[0], starts)
+        return Match(judge, outcomes[0], starts, lead)
     scores = [0.5 * (outcome.stages[0].fit.score + outcome.fit.score) for outcome in outcomes]
     order = sorted(range(len(rivals)), key=lambda k: -scores[k])
     ranked = [Start(rivals[k].planar, replace(outcomes[k].fit, score=scores[k])) for k in order]
-    return Match(judge, outcomes[order[0]], ranked)
+    return Match(judge, outcomes[order[0]], ranked, lead)
 
 
 def again(
@@ -113,7 +124,8 @@ def again(
     """Refine a match on a target that has changed a little: the same plane, cut where the knife went."""
     judge = Judge(found.judge.section, target)
     start = PlanarMap(found.planar.linear)
-    return Match(judge, _refined(judge, start, worker, seed, settings, known), found.ranked)
+    refined = _refined(judge, start, worker, seed, settings, known)
+    return Match(judge, refined, found.ranked, found.face_lead)
 
 
 def round_trip_mm(found: Match, worker: ElastixWorker, *, seed: int, settings: RegisterSettings) -> float:
@@ -143,7 +155,7 @@ def measured_stage(name: str, judge: Judge, planar: PlanarMap) -> Stage:
 
 def _starts(tissue: Raster, target: Raster, known: Known, settings: RegisterSettings, judge: Judge) -> list[Start]:
     """Search, or start from the landmarks where there are enough to tell turn and face."""
-    if known.landmarks is not None and len(known.landmarks[0]) >= 3:
+    if known.landmarks is not None and _tell_turn(known.landmarks):
         linear = fit_landmarks(*known.landmarks, shrinkage=settings.shrinkage, linear=True)
         return [Start(linear, judge.judge(linear))]
     return search(
@@ -153,6 +165,18 @@ def _starts(tissue: Raster, target: Raster, known: Known, settings: RegisterSett
         shrinkage=settings.shrinkage,
         angle_deg=known.angle_deg,
     )
+
+
+def _tell_turn(landmarks: Points | None) -> bool:
+    return landmarks is not None and len(landmarks[0]) >= LEAST_TO_TELL_FACES
+
+
+def _face_lead(tissue: Raster, target: Raster, known: Known, settings: RegisterSettings, named: Start) -> float | None:
+    """Search the face that was not named as well: a wrong name must not go unseen."""
+    if known.flipped is None or _tell_turn(known.landmarks):
+        return None
+    other = search(tissue, target, flipped=not known.flipped, shrinkage=settings.shrinkage)
+    return other[0].score / max(named.score, 1e-9) - 1.0
 
 
 def _refined(
@@ -187,7 +211,17 @@ def quality_of(found: Match, members: list[PlanarMap], settings: RegisterSetting
         spread_mm=found.spread_mm(members),
         area_ratio=judge.section.area_mm2 / judge.plane.area_mm2,
         radius_mm=judge.plane.radius_mm,
+        face_lead=found.face_lead,
+        findings=_size_doubts(planar.scale, settings.shrinkage),
     )
+
+
+def _size_doubts(scale: float, shrinkage: tuple[float, float]) -> tuple[str, ...]:
+    """Ask after the pixel size where an affine left the bounds of the search by a lot."""
+    low, high = shrinkage
+    if low / SIZE_SLACK <= 1.0 / scale <= high * SIZE_SLACK:
+        return ()
+    return (f"tissue of {1.0 / scale:.2f} times its size is beyond {low:.2f} to {high:.2f}; is the pixel size right?",)
 
 
 def _placement(start: Start) -> dict[str, Any]:

@@ -63,6 +63,11 @@ class LandmarkErrors:
         """Largest distance."""
         return float(np.max(self.residual_mm))
 
+    @property
+    def worst(self) -> str:
+        """Name of the landmark with the largest distance."""
+        return self.names[int(np.argmax(self.residual_mm))]
+
     @classmethod
     def of(cls, names: tuple[str, ...], found: FloatArray, wanted: FloatArray, *, held_out: bool) -> Self:
         """Measure ``(n, 2)`` or ``(n, 3)`` positions in mm against where they should be."""
@@ -112,6 +117,12 @@ class RegistrationQuality:
         What this and neighbouring planes of the plan score, where they were compared.
     pieces_mm2
         Areas of the pieces of tissue found, largest first.
+    face_lead
+        Where the section's face was named: relative lead of the other face over it, below 0 as a rule; ``None`` where
+        none was named, or turn and face came from landmarks.
+    findings, notes
+        What was seen on the picture or in the clues before anything was registered. A finding is a reason to review; a
+        note is told with the reasons and changes no verdict.
 
     References
     ----------
@@ -143,6 +154,9 @@ class RegistrationQuality:
     pose: PlanePose | None = None
     plane_scores: Mapping[str, float] | None = None
     pieces_mm2: tuple[float, ...] = ()
+    face_lead: float | None = None
+    findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, JSON-able by :func:`comould.io.output.write_json`."""
@@ -159,6 +173,8 @@ class RegistrationQuality:
         """
         try:
             values = {**data, **{key: tuple(data[key]) for key in ("reasons", "jacobian_range", "pieces_mm2")}}
+            # Registrations saved before these were measured are read as well.
+            values |= {key: tuple(data.get(key, ())) for key in ("findings", "notes")}
             values["stages"] = tuple(_stage(stage) for stage in data["stages"])
             for key in ("spread_mm", "round_trip_mm"):
                 values[key] = float("nan") if data[key] is None else data[key]

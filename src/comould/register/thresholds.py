@@ -43,6 +43,8 @@ class Thresholds:
     review_tilt_deg: float
     review_plane_margin: float
     review_piece_ratio: float
+    review_face_lead: float
+    reject_face_lead: float
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Self:
@@ -90,9 +92,10 @@ def _read(path: Path) -> dict[str, Any]:
 def judged(quality: RegistrationQuality, thresholds: Thresholds) -> RegistrationQuality:
     """Give a quality its verdict and reasons; every reason is named, the gravest decides."""
     grave = _said(_grave(quality, thresholds))
-    light = _said(_light(quality, thresholds) + _about_pose(quality, thresholds))
+    rules = _light(quality, thresholds) + _about_landmarks(quality, thresholds) + _about_pose(quality, thresholds)
+    light = [*_said(rules), *quality.findings]
     verdict: Verdict = "reject" if grave else "review" if light else "accept"
-    return replace(quality, verdict=verdict, reasons=(*grave, *light))
+    return replace(quality, verdict=verdict, reasons=(*grave, *light, *_face_note(quality, thresholds), *quality.notes))
 
 
 def with_planes(
@@ -116,6 +119,7 @@ _Rules = list[tuple[bool, str]]
 
 def _grave(q: RegistrationQuality, t: Thresholds) -> _Rules:
     held = q.held_out
+    lead = q.face_lead or 0.0
     return [
         (q.dice < t.reject_dice, f"overlap (Dice) {q.dice:.2f} is below {t.reject_dice:.2f}"),
         (
@@ -128,6 +132,7 @@ def _grave(q: RegistrationQuality, t: Thresholds) -> _Rules:
         ),
         (q.folding_fraction > t.reject_folding, f"the map folds {q.folding_fraction:.2%} of the tissue"),
         (q.round_trip_mm > t.reject_round_trip_mm, f"there and back ends {q.round_trip_mm:.1f} mm away"),
+        (lead > t.reject_face_lead, _other_face(lead)),
         (
             held is not None and held.mean_mm > t.reject_tre_mean_mm,
             "" if held is None else f"held-out landmarks are {held.mean_mm:.1f} mm off on average",
@@ -140,13 +145,23 @@ def _pixels(ratio: float) -> str:
     return "; is the pixel size right?" if not 0.05 < ratio < 8.0 else ""
 
 
+def _other_face(lead: float) -> str:
+    return f"the other face fits better than the one named (by {lead:.0%})"
+
+
+def _face_note(q: RegistrationQuality, t: Thresholds) -> list[str]:
+    """Tell that only the name decided on the face: no reason to doubt the name."""
+    if q.face_lead is None or abs(q.face_lead) > t.review_face_lead:
+        return []
+    return ["the pictures do not tell the face named from the other"]
+
+
 def _light(q: RegistrationQuality, t: Thresholds) -> _Rules:
     hd95_limit = max(t.review_hd95_mm, t.review_hd95_fraction * q.radius_mm)
     gap_limit = max(t.review_sector_gap_mm, t.review_sector_gap_fraction * q.radius_mm)
-    held = q.held_out
-    pieces = q.pieces_mm2
+    pieces, lead = q.pieces_mm2, q.face_lead or 0.0
     areas = " and ".join(f"{area:.0f} mm²" for area in pieces[:3])
-    rules = [
+    return [
         (t.reject_dice <= q.dice < t.review_dice, f"overlap (Dice) {q.dice:.2f} is below {t.review_dice:.2f}"),
         (q.hd95_mm > hd95_limit, f"the outlines lie {q.hd95_mm:.1f} mm apart (HD95)"),
         (q.sector_gap_mm > gap_limit, f"on one side the outlines lie {q.sector_gap_mm:.1f} mm apart"),
@@ -165,15 +180,21 @@ def _light(q: RegistrationQuality, t: Thresholds) -> _Rules:
             len(pieces) > 1 and pieces[1] >= t.review_piece_ratio * pieces[0],
             f"{len(pieces)} pieces of tissue: {areas}",
         ),
+        (t.review_face_lead < lead <= t.reject_face_lead, _other_face(lead)),
     ]
-    if held is not None:
-        rules += [
-            (
-                t.review_tre_mean_mm < held.mean_mm <= t.reject_tre_mean_mm,
-                f"held-out landmarks are {held.mean_mm:.1f} mm off on average",
-            ),
-            (held.max_mm > t.review_tre_max_mm, f"a held-out landmark is {held.max_mm:.1f} mm off"),
-        ]
+
+
+def _about_landmarks(q: RegistrationQuality, t: Thresholds) -> _Rules:
+    """Held-out landmarks prove or disprove; fitted ones prove nothing, but may contradict."""
+    rules: _Rules = []
+    if q.held_out is not None:
+        mean, most, worst = q.held_out.mean_mm, q.held_out.max_mm, q.held_out.worst
+        off = f"held-out landmarks are {mean:.1f} mm off on average"
+        rules.append((t.review_tre_mean_mm < mean <= t.reject_tre_mean_mm, off))
+        rules.append((most > t.review_tre_max_mm, f"held-out landmark {worst!r} is {most:.1f} mm off"))
+    if q.fitted is not None:
+        most, worst = q.fitted.max_mm, q.fitted.worst
+        rules.append((most > t.review_tre_max_mm, f"landmark {worst!r} is {most:.1f} mm off though it was fitted"))
     return rules
 
 

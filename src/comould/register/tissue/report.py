@@ -18,6 +18,9 @@ MUCH_OF_BORDER = 0.15
 FULL = 0.9
 """Tissue on more of the picture than this fills it."""
 
+HIDING_INK = 0.15
+"""Ink over this share of the tissue's area may hide some of it."""
+
 MARKED_GROUND = 0.15
 """Ground of which a larger share is marked is not empty."""
 
@@ -99,6 +102,18 @@ class TissueReport:
 
     def findings(self) -> tuple[str, ...]:
         """List what somebody should know before the section is registered; empty when all is plain."""
+        return (*self._pieces_told(), *self.doubts(), *self.notes())
+
+    def notes(self) -> tuple[str, ...]:
+        """List what was taken away and leaves the tissue whole; printed dots are no news."""
+        found = []
+        if 0.0 < self.pen_fraction <= HIDING_INK * self.fraction:
+            found.append(f"ink was taken away ({self.pen_fraction:.1%} of the picture)")
+        if self.bubbles:
+            found.append(f"{self.bubbles} bubble{'s were' if self.bubbles > 1 else ' was'} taken away")
+        return tuple(found)
+
+    def _pieces_told(self) -> list[str]:
         found = []
         if self.several:
             large = [piece for piece in self.pieces if piece.area_px >= SIMILAR * self.pieces[0].area_px]
@@ -106,6 +121,11 @@ class TissueReport:
             sizes = [f"{piece.area_px * scale:.3g} {unit}" for piece in large]
             count = {2: "two", 3: "three", 4: "four"}.get(len(large), str(len(large)))
             found.append(f"{count} pieces of tissue: {', '.join(sizes[:-1])} and {sizes[-1]}")
+        return found
+
+    def doubts(self) -> tuple[str, ...]:
+        """List what makes the outline or the picture doubtful, beside the number of pieces."""
+        found = []
         if self.fraction > FULL:
             found.append(f"tissue fills the picture ({self.fraction:.0%})")
         elif self.border_fraction > MUCH_OF_BORDER:
@@ -115,6 +135,8 @@ class TissueReport:
             found.append(f"the background is not empty: {self.ground_fraction:.0%} of it is marked, perhaps by tissue")
         if self.contrast < 1.15:
             found.append(f"tissue hardly stands out of its background (contrast {self.contrast:.2f})")
+        if self.pen_fraction > HIDING_INK * self.fraction:
+            found.append(f"ink on {self.pen_fraction:.0%} of the picture may hide tissue")
         return tuple(found)
 
 
