@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.interpolate import griddata
 
 from comould.io.section import Section
-from comould.register.elastix import ElastixWorker
+from comould.register.elastix import shared_worker
 from comould.register.initialise import search
 from comould.register.measure import Judge
 from comould.register.raster import Raster
@@ -51,7 +51,7 @@ def register(section: Raster, plane: Raster) -> Ours:
     begin = time.perf_counter()
     settings = StageSettings(shrinkage=SHRINKAGE)
     judge, start = Judge(section, plane), search(section, plane, shrinkage=SHRINKAGE)[0]
-    worker = ElastixWorker()  # never started: the dense engine does not need it
+    worker = shared_worker()
     affine = refine(judge, start.planar, worker, seed=0, settings=settings, names=("affine",))
     whole = refine(judge, affine.planar, worker, seed=0, settings=settings, names=("bspline",))
     stage = [one.name for one in (*affine.stages, *whole.stages[1:]) if one.kept][-1]

@@ -26,6 +26,7 @@ def attach(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], 
     """
 
     def getattribute(name: str) -> Any:
+        """Import the name's module when it is first asked for."""
         if name not in module_of:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg)

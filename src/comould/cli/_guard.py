@@ -34,6 +34,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        """Run the command."""
         try:
             with _spoken_warnings():
                 command(*args, **kwargs)
@@ -54,7 +55,13 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             _line("Internal error", "bold red", f"{type(error).__name__}: {reason}. Run with --debug and report it.")
             raise typer.Exit(1) from None
 
+    run.__doc__ = flowing(command.__doc__)
     return run
+
+
+def flowing(text: str | None) -> str:
+    """Join the lines of every paragraph: the help breaks them where the terminal ends, not where the source does."""
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
 
 
 @contextmanager

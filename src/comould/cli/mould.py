@@ -95,9 +95,8 @@ def mould(
         "sheet": not no_sheet,
     }
     inputs = {"segmentation": segmentation, "image": image, "habitats": habitats}
-    paths = {role: path for role, path in inputs.items() if path is not None}
-    paths |= {f"structure {one.name}": Path(one.source) for one in parts if Path(one.source).exists()}
-    target = Target(out_dir, overwrite, paths)
+    inputs |= {f"structure {one.name}": Path(one.source) for one in parts if Path(one.source).exists()}
+    target = Target(out_dir, overwrite, {role: path for role, path in inputs.items() if path is not None})
     with err.status("Reading the segmentation …") as status:
         from comould import io
         from comould.cli._mould_extras import Asked

@@ -257,6 +257,7 @@ def _noted() -> Iterator[list[str]]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
+            """Keep our own, show others."""
             if issubclass(category, ComouldWarning):
                 held.append((filename, lineno))
                 notes.append(str(message))

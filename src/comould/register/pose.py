@@ -246,6 +246,7 @@ class _Problem:
         specimen: Volume,
         settings: PoseSettings,
     ) -> _Problem | None:
+        """Gather the deep tissue; ``None`` when there is too little."""
         coarse = section.coarser(settings.sample_mm)
         sigma = settings.smooth_mm / coarse.spacing_mm
         stain = np.stack([smooth_inside(c, coarse.mask, sigma)[coarse.mask] for c in coarse.channels], axis=-1)
@@ -301,6 +302,7 @@ class _Problem:
         at = {}
 
         def value(i: int, a: int, j: int, b: int) -> float:
+            """Posterior a step away along two axes."""
             shift = np.zeros(3)
             shift[i] += a
             shift[j] += b

@@ -148,6 +148,7 @@ def _plane_scores(listed: list[Section], imaging: Imaging, settings: RegisterSet
     cut: dict[str, Raster] = {}
 
     def raster(plane: CutPlane) -> Raster | None:
+        """Cut the imaging at a plane once; nothing where the plane misses."""
         from comould.errors import InputError, RegistrationError
 
         if plane.id not in cut:
