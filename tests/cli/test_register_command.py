@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -71,12 +72,29 @@ def test_defaults_are_those_of_the_options(called, tmp_path, monkeypatch):
 
 
 def test_a_rejected_section_is_exit_code_3_and_said(called, tmp_path):
-    called["answer"] = result_of(tmp_path, ("accept", "reject"), not_mapped=("S1",))
+    reasons = {"S1": ("the map folds 2% of the tissue", "[bold]overlap[/] 0.3")}
+    called["answer"] = result_of(tmp_path, ("accept", "reject"), not_mapped=("S1",), reasons=reasons)
     done = run("case", "--out", tmp_path / "out")
     assert done.exit_code == 3
     assert "1 accepted, 1 rejected" in done.output
     assert "those of S1 left out, as rejected" in done.output
-    assert "S1: the report says why" in done.output
+    assert "S1: the map folds 2% of the tissue; [bold]overlap[/] 0.3" in done.output
+
+
+def test_what_to_look_at_is_named_with_its_reasons(tmp_path):
+    reasons = {"S1": ("another face or turn fits nearly as well (lead 2%)",)}
+    rows = summary(result_of(tmp_path, ("accept", "review", "reject"), reasons=reasons))
+    assert rows[0] == ("Sections", "1 accepted, 1 to review, 1 rejected")
+    assert ("To review", "S1: another face or turn fits nearly as well (lead 2%)") in rows
+    assert ("Rejected", "S2: the report says why") in rows
+
+
+def test_facts_and_files_stand_in_one_column(called, tmp_path):
+    done = run("case", "--out", tmp_path / "out")
+    lines = done.stdout.splitlines()
+    starts = {line.split(maxsplit=1)[0]: len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
+    assert {"Sections", "Report", "Everything"} <= set(starts)
+    assert len(set(starts.values())) == 1
 
 
 def test_errors_are_said_beside_nothing_done(tmp_path):
@@ -129,3 +147,13 @@ def test_help_describes_the_case_and_loads_nothing_heavy():
     assert first == "0 []"
     for word in ("manifest.json", "slice_plan", "pixel_size_um", "landmarks_patient", "via", "--no-deformable"):
         assert word in text
+
+
+def test_help_breaks_lines_where_the_terminal_ends(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    text = run("--help").output
+    lines = text[: text.index("Arguments")].splitlines()
+    for first, second in pairwise(lines):
+        if second.strip() and first.strip():
+            # The next word would not have fitted.
+            assert len(first.rstrip()) + len(second.split()[0]) + 1 > 66

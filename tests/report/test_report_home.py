@@ -23,7 +23,7 @@ HOSTILE = '<script>alert(1)</script> & "{{ 7*7 }}" $x$'
 def quality(verdict="review", **changes):
     made = RegistrationQuality(
         verdict=verdict, reasons=("on one side the outlines lie 3.6 mm apart", HOSTILE), dice=0.912, hd95_mm=1.23,
-        information=0.2, flipped=True, angle_deg=123.4, scale=1.0526, margin=0.21, ambiguous=False, second_best={},
+        information=0.2, flipped=True, angle_deg=123.4, scale=1.0526, margin=0.21, ambiguous=False, second_best={"flipped": False, "angle_deg": 10.0, "score": 1.1},
         stage="affine",
         stages=(
             StageQuality("similarity", True, "", 0.9, 0.1, 1.0, 0.0, (1.0, 1.0), (1.0, 1.0)),
@@ -121,8 +121,8 @@ def test_numbers_are_all_there(full, world):
     told = dict(facts(case, case.sections[0], case.registrations[0]))
     assert told == {
         "Plane": "P0", "Dice": "0.91", "Outlines apart (HD95)": "1.23 mm", "Worst side": "3.60 mm",
-        "Round trip": "0.45 mm", "Held-out landmarks": "2.00 mm (worst 3.00, n = 2)",
-        "Fitted landmarks": "0.50 mm (worst 0.50, n = 1)",
+        "Round trip": "0.45 mm", "Held-out landmarks": "2.00, worst 3.00 mm (n = 2)",
+        "Fitted landmarks": "0.50 mm (n = 1)",
         "Cut off its plane": "−0.7 ± 0.2 mm", "Tilt": "5.0°", "Spread when repeated": "0.34 mm",
         "Size on the slide": "95.0 %",
         "Rotation": "123°", "Flipped": "yes", "Lead over second best": "21 %", "Area, patient over slide": "0.91 to 1.12",

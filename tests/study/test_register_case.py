@@ -54,6 +54,8 @@ def test_a_scrap_is_rejected_and_its_spots_are_left_out(done):
     assert (result.folder / "registrations" / rejected / "registration.json").is_file()
     table = pd.read_csv(result.folder / "registration.csv", index_col="section")
     assert table.loc[rejected, "verdict"] == "reject"
+    assert table.loc[rejected, "reasons"] == "; ".join(result.reasons[rejected])
+    assert "below" in table.loc[rejected, "reasons"]
     assert json.loads((result.folder / "manifest.json").read_text())["spots_not_mapped"] == [rejected]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,13 +73,15 @@ def register(
 
     CASE is a folder with a manifest.json, as comould phantom writes it and anybody can: images {name: path}, mask,
     slice_plan (the manifest.json of comould mould serves), and sections, a list of {id, picture, pixel_size_um,
-    plane_id}. Each section may add downsample (full-resolution pixels per pixel of the picture, when it was reduced),
-    face (- or +), offset_mm, spots (h5ad or a Space Ranger folder), tissue (mask or GeoJSON), landmarks with
-    landmarks_patient (CSV) and landmarks_use (held_out, fit, only, half), and via, a list of pictures on the way. A
-    mask of several regions needs roi. Paths are relative and stay inside the folder.
+    plane_id}. A mask of several regions needs roi. Paths are relative and stay inside the folder.
 
-    Exit code 0: all sections may be used; 2: the case has mistakes, all of them named, nothing written; 3: a section
-    was rejected, everything is written, and its spots only with --force.
+    A section may add downsample (full-resolution pixels per pixel of the picture, when it was reduced), face (- or +),
+    offset_mm, spots (h5ad or a Space Ranger folder), tissue (mask or GeoJSON), landmarks with landmarks_patient (CSV)
+    and landmarks_use (held_out, fit, only, half), and via, a list of pictures on the way.
+
+    Exit code 0: no section was rejected; look at those to review. 2: the case has mistakes (blank slides, planes beside
+    the specimen, spots of another picture among them); all are named, nothing is written. 3: a section was rejected;
+    everything is written, its spots only with --force.
     """
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -124,12 +127,16 @@ FILES = (
 
 def summary(result: RegisterResult) -> list[tuple[str, str]]:
     """Say the key facts in words."""
-    rows = [("Sections", counted_verdicts(result.table["verdict"].astype(str).value_counts().to_dict()))]
+    verdicts = result.table["verdict"].astype(str)
+    rows = [("Sections", counted_verdicts(Counter(verdicts)))]
     if result.n_spots or result.not_mapped:
         left = f"; those of {', '.join(result.not_mapped)} left out, as rejected" if result.not_mapped else ""
         rows.append(("Spots mapped", f"{result.n_spots}{left}"))
-    if result.rejected:
-        rows.append(("Rejected", f"{', '.join(result.rejected)}: the report says why"))
+    for verdict, label in (("reject", "Rejected"), ("review", "To review")):
+        named = [str(name) for name in verdicts.index[verdicts == verdict]]
+        rows += [
+            (label, f"{name}: {'; '.join(result.reasons.get(name, ())) or 'the report says why'}") for name in named
+        ]
     if result.errors is not None and len(result.errors):
         middle = result.errors[["error_mm", "nothing_mm"]].median()
         late = float(result.errors["error_mm"].quantile(0.95))

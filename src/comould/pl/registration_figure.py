@@ -178,8 +178,8 @@ def _paint(ax: Axes, corners: FloatArray, values: FloatArray, scale: tuple[str, 
     name, low, high = scale
     shown = np.ma.masked_invalid(values)
     return ax.pcolormesh(
-        corners[..., 0], corners[..., 1], shown, cmap=name, vmin=low, vmax=high, lw=0.0, antialiased=False,
-        rasterized=True, gid="cells",
+        corners[..., 0], corners[..., 1], shown, cmap=name, vmin=low, vmax=high, lw=0.4, edgecolors="face",
+        antialiased=True, rasterized=True, gid="cells",
     )  # fmt: skip
 
 

@@ -236,12 +236,14 @@ def hops(registration: Any) -> Table | None:
             f"{step.source_id} → {step.target_id}",
             verdict_word(step.quality.verdict),
             _share(step.quality.dice) or "–",
-            _mm(step.quality.round_trip_mm),
+            _mm(step.quality.round_trip_mm) or "–",
+            f"{100.0 / step.quality.scale:.1f} %",
             "; ".join(str(reason) for reason in step.quality.reasons) or "–",
         ]
         for step in steps
     ]
-    return Table(["Picture to picture", "Verdict", "Dice", "Round trip", "Reasons"], rows, [False] * len(rows))
+    headings = ["Picture to picture", "Verdict", "Dice", "Round trip", "Size", "Reasons"]
+    return Table(headings, rows, [False] * len(rows))
 
 
 def stages(quality: Any) -> str:
@@ -312,7 +314,8 @@ def _error(case: CaseReport, section_id: str, column: str) -> str:
 
 
 def _landmarks(errors: Any) -> str:
-    return f"{_length(errors.mean_mm)} mm (worst {_length(errors.max_mm)}, n = {len(errors.names)})"
+    worst = f", worst {_length(errors.max_mm)}" if len(errors.names) > 1 else ""
+    return f"{_length(errors.mean_mm)}{worst} mm (n = {len(errors.names)})"
 
 
 def _offset(pose: Any) -> str:
@@ -338,9 +341,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "Size on the slide": lambda one: f"{100.0 / one.quality.scale:.1f} %",
     "Rotation": lambda one: f"{float(one.quality.angle_deg):.0f}°",
     "Flipped": lambda one: number(bool(one.quality.flipped)),
-    "Lead over second best": lambda one: (
-        f"{100.0 * one.quality.margin:.0f} %" if np.isfinite(one.quality.margin) else ""
-    ),
+    "Lead over second best": lambda one: f"{100.0 * one.quality.margin:.0f} %" if one.quality.second_best else "",
     "Area, patient over slide": lambda one: "{:.2f} to {:.2f}".format(*one.quality.jacobian_range),
     "Folded": lambda one: f"{100.0 * one.quality.folding_fraction:.1f} %",
     "Pieces of tissue": lambda one: _pieces(one.quality.pieces_mm2),

@@ -10,6 +10,7 @@ from comould.errors import ComouldError, InputError
 from comould.io.section import Section
 from comould.space import SlicePlan
 from comould.study.case_folder import CaseFolder, PictureEntry, SectionEntry
+from comould.study.preflight import check_pictures, check_planes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,8 @@ def load_case(case: CaseFolder, *, via: Sequence[str] = ()) -> LoadedCase:
     Raises
     ------
     InputError
-        Naming every file that cannot be used, and every section whose plane is not in the plan.
+        Naming every file that cannot be used; every section whose plane is not in the plan or misses the specimen;
+        pictures without tissue; spots that do not count the pixels of their section's picture.
     """
     from comould.io import check_same_pixels
 
@@ -91,10 +93,13 @@ def load_case(case: CaseFolder, *, via: Sequence[str] = ()) -> LoadedCase:
             trouble.when(lambda: check_same_pixels(section, counts))  # noqa: B023
         if plan is not None and entry.picture.plane_id not in [plane.id for plane in plan]:
             trouble.problems.append(f"section {entry.id!r} has plane_id {entry.picture.plane_id!r}, not in the plan")
-    if trouble.problems or plan is None or mask is None:
-        raise InputError.collect(subject=f"case folder {case.folder.name}", problems=trouble.problems)
     kept = tuple(section for section in sections.values() if section is not None)
     volumes = {name: image for name, image in images.items() if image is not None}
+    check_pictures(kept, clues, trouble.when)
+    if plan is not None and mask is not None and len(volumes) == len(images):
+        check_planes(kept, clues, plan, volumes, mask, trouble.when)
+    if trouble.problems or plan is None or mask is None:
+        raise InputError.collect(subject=f"case folder {case.folder.name}", problems=trouble.problems)
     return LoadedCase(plan, volumes, mask, kept, clues, spots)
 
 

@@ -115,6 +115,8 @@ class RegisterResult:
         Sections whose spots were left out because they were rejected.
     errors
         Against the truth of a simulated case: ``section``, ``error_mm``, ``nothing_mm``, ``sd_mm``; None without one.
+    reasons
+        By section, why it was not accepted.
     """
 
     folder: Path
@@ -122,6 +124,7 @@ class RegisterResult:
     n_spots: int
     not_mapped: tuple[str, ...]
     errors: pd.DataFrame | None
+    reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def rejected(self) -> list[str]:
@@ -179,9 +182,10 @@ def run_registration(
     Raises
     ------
     InputError
-        Before any work: every problem of the case, its files or the options. Nothing is written then.
+        Before any work: every problem of the case, its files (a blank slide, a plane beside the specimen, spots of
+        another picture) or the options. Nothing is written then.
     RegistrationError
-        If a section cannot be registered at all (a blank slide, a plane beside the specimen). Nothing is written.
+        If a section cannot be registered at all. Nothing is written.
 
     Notes
     -----
@@ -218,7 +222,8 @@ def run_registration(
     with atomic_directory(out, overwrite=overwrite) as folder:
         _write(run, found, loaded, stack, (spots, errors, left_out), folder)
     n_spots = sum(len(one) for one in spots.values())
-    return RegisterResult(Path(out).resolve(), stack.table, n_spots, left_out, errors)
+    reasons = {name: one.quality.reasons for name, one in stack.registrations.items() if one.quality.reasons}
+    return RegisterResult(Path(out).resolve(), stack.table, n_spots, left_out, errors, reasons)
 
 
 def _check_apart(case: Path, out: Path) -> None:
@@ -301,7 +306,8 @@ def _write(run: _Run, case: CaseFolder, loaded: LoadedCase, stack: Stack, found:
         for name, counts in spots.items():
             counts.write_h5ad(folder / "spots" / f"{stems[name]}.h5ad")
         _write_zarr(loaded, stack, spots, folder, force=run.options.force)
-        stack.table.to_csv(folder / "registration.csv")
+        reasons = ["; ".join(stack.registrations[str(name)].quality.reasons) for name in stack.table.index]
+        stack.table.assign(reasons=reasons).to_csv(folder / "registration.csv")
         if errors is not None:
             errors.to_csv(folder / "spot_errors.csv", index=False)
     with run.step(STEPS[4]):
