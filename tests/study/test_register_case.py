@@ -120,7 +120,7 @@ def test_progress_names_every_step_and_section(done):
     _, steps = done
     assert list(dict.fromkeys(name for name, _, _ in steps)) == list(STEPS)
     notes = [note for name, _, note in steps if name == "Register sections" and note]
-    assert [note.split(":")[0] for note in notes] == ["1 of 2", "2 of 2"]
+    assert [note.split(":")[0] for note in notes] == ["0 of 2", "1 of 2", "2 of 2"]
     for name in STEPS:
         fractions = [fraction for step, fraction, _ in steps if step == name]
         assert fractions[0] == 0.0

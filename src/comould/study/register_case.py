@@ -204,6 +204,8 @@ def run_registration(
     with run.step(STEPS[0]):
         loaded = load_case(found, via=options.via)
     with run.step(STEPS[1]) as done:
+        # The first section takes its time: say what is being waited for.
+        done(0.0, f"0 of {len(loaded.sections)}")
         stack = register.stack(
             loaded.sections,
             plan=loaded.plan,
