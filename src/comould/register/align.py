@@ -161,6 +161,9 @@ def section(
     -----
     Overlap and mutual information guide the registration and judge it; they find failures but do not prove accuracy
     inside the tissue, which only landmarks do. Gene expression is never looked at.
+
+    One section alone is not compared with other planes: on the plane beside its own it may fit well enough to be
+    accepted. :func:`~comould.register.stack` compares, and tells.
     """
     task = Task(seed, n_samples, settings or RegisterSettings(), clues or Clues())
     return to_plane(section, Imaging(plan, image, mask), task, shared_worker())

@@ -94,7 +94,8 @@ class RegistrationQuality:
     information
         Mutual information (nats) of tissue classes and imaging classes.
     flipped, angle_deg, scale
-        The placement found: mirrored x, turn after the mirroring, target mm per slide mm.
+        The placement found: mirrored x, turn after the mirroring, target mm per slide mm (of the linear part, which is
+        about 1 % low: see :class:`~comould.register.Stack`).
     margin, ambiguous
         Relative lead of the best placement over the second best (another face, or another turn), and whether it is
         too small to trust.

@@ -45,9 +45,18 @@ class Stack:
     registrations
         By section id, in the order given.
     shrinkage
-        Common ratio of slide size to patient size; NaN with fewer than three sections.
+        Common ratio of slide size to patient size; NaN with fewer than three sections. It is the sections' agreement,
+        not a measurement of shrinkage: see Notes.
     table
         One row a section: plane, scale, what the stack expects of it, pose, verdict, the plane that fits best.
+
+    Notes
+    -----
+    The ratio comes out too near to 1, by about 0.01, and in single sections by up to 0.03. On simulated sections
+    shrunken to 0.960 even the affine map that fits the true positions best says 0.964: bending hides a part of the
+    shrinkage from a straight map. The outlines, which the linear stages weigh, add 0.008: 1 to 2 % of the tissue found
+    on a slide lies beyond the specimen's mask. Bending changes the area of single sections by 1 % either way, too.
+    Positions do not suffer, since the map is fitted as a whole; a shrinkage to be published needs landmarks.
     """
 
     registrations: dict[str, SectionRegistration]
