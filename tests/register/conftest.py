@@ -9,6 +9,7 @@ from scipy import ndimage
 
 import comould.register
 from comould.io.section import Section
+from comould.register import RegisterSettings
 from comould.register.elastix import shared_worker
 from comould.space import CutPlane, Grid, SlicePlan
 
@@ -120,6 +121,14 @@ def registered(pair, worker):
     return comould.register.section(
         pair.section, plan=pair.plan, image=pair.images, mask=pair.mask, seed=5, n_samples=2
     )
+
+
+@pytest.fixture(scope="session")
+def plain(pair, worker):
+    """The pair brought home by search and affine alone, on the plan, without an ensemble: nothing is left to chance."""
+    settings = RegisterSettings(deformable=False, plane="plan", round_trip=False)
+    given = {"plan": pair.plan, "image": pair.images, "mask": pair.mask}
+    return comould.register.section(pair.section, n_samples=0, settings=settings, **given)
 
 
 @pytest.fixture(scope="session")

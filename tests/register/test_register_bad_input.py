@@ -44,8 +44,8 @@ def test_two_pieces_are_told(pair):
 
 def test_noise_is_never_accepted(pair):
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, pair.section.image.shape, dtype=np.uint8)
-    section = replace(pair.section, image=noise)
+    noise = rng.integers(0, 255, (260, 260, 3), dtype=np.uint8)
+    section = replace(pair.section, image=noise, downsample=2.0 * pair.section.downsample)
     assert run(pair, section).quality.verdict != "accept"
 
 

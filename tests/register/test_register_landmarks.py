@@ -9,7 +9,7 @@ import comould.register
 from comould.errors import InputError
 from comould.io.landmarks import Landmarks
 from comould.register import Clues, LandmarkPairs, RegisterSettings
-from comould.register.landmarks import check_order, similarity_of
+from comould.register.landmarks import check_order, doubts, misfits, similarity_of
 
 QUICK = RegisterSettings(deformable=False, plane="plan", round_trip=False)
 
@@ -46,9 +46,27 @@ def test_a_similarity_is_found_from_points(angle, scale, flipped, x, y, seed):
     assert (np.linalg.det(matrix[:2, :2]) < 0) == flipped
 
 
-def test_held_out_landmarks_measure_and_change_nothing(pair):
+@given(st.integers(0, 999), st.integers(7, 30), st.integers(0, 2), st.booleans())
+def test_pairs_that_do_not_go_with_the_others_are_found(seed, n, wrong, flipped):
+    rng = np.random.default_rng(seed)
+    source = rng.uniform(-15, 15, (n, 2))
+    target = source * ([-1, 1] if flipped else [1, 1]) @ np.array([[0.6, -0.8], [0.8, 0.6]]) * 1.05 + [3, 4]
+    target += rng.normal(0, 0.4, (n, 2))
+    strays = rng.permutation(n)[:wrong]
+    target[strays] += 60.0
+    assert set(misfits(source, target)) == set(strays)
+    assert bool(doubts(source, target, tuple(map(str, range(n))), "landmarks")) == (wrong > 0)
+
+
+def test_too_few_or_wholly_mixed_pairs_name_nobody():
+    points = np.random.default_rng(3).uniform(-15, 15, (12, 2))
+    assert not len(misfits(points[:3], points[3:6]))
+    assert not len(misfits(points, np.roll(points, 5, axis=0)))
+
+
+def test_held_out_landmarks_measure_and_change_nothing(pair, plain):
     held = pairs_of(pair)
-    found, plain = run(pair, held_out=held), run(pair)
+    found = run(pair, held_out=held)
     np.testing.assert_array_equal(found.map_points(pair.spots_px)[0], plain.map_points(pair.spots_px)[0])
     errors = np.linalg.norm(found.map_points(held.section_px)[0] - held.target, axis=1)
     np.testing.assert_allclose(found.quality.held_out.residual_mm, errors)
@@ -72,9 +90,11 @@ def test_landmarks_in_the_wrong_order_are_refused(pair):
         run(pair, landmarks=mixed)
     with pytest.raises(InputError, match="expected landmarks apart from one another, found all at one place"):
         check_order(np.zeros((5, 2)), np.zeros((5, 2)), tuple("abcde"), "landmarks")
-    verdict = run(pair, held_out=mixed).quality
+    given_ = LandmarkPairs(tuple(f"g{name}" for name in right.names), right.section_px, right.target)
+    verdict = run(pair, landmarks=given_, landmarks_only=True, held_out=mixed).quality
     assert verdict.verdict == "reject"
     assert any("held-out landmarks are" in reason for reason in verdict.reasons)
+    assert any("held-out landmarks do not match up" in reason for reason in verdict.reasons)
 
 
 def test_bad_landmarks_are_refused():

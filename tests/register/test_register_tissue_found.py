@@ -1,6 +1,7 @@
 """Tissue is found whatever lies beside it: simulated slides and slabs whose outline is known exactly, and real ones."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import ndimage
 from comould.errors import InputError, RegistrationError
 from comould.io.section import Section
 from comould.io.slide import read_section
-from comould.register.tissue import find_tissue, tissue_mask, tissue_report
+from comould.register.tissue import TissueReport, find_tissue, tissue_mask, tissue_report
 
 DATA = Path(os.environ.get("COMOULD_TEST_DATA", "none"))
 SHAPE, LARGER = (330, 390), (480, 560)
@@ -439,3 +440,14 @@ def test_grey_brain_on_black_agrees_with_its_labels():
         found = find_tissue(image)
         assert found.report.kind == "fluorescence"
         assert dice(found.mask, ndimage.binary_fill_holes(labels.max(axis=2) > 0)) > 0.9
+
+
+def test_ink_and_bubbles_are_notes_until_ink_hides_tissue():
+    plain = TissueReport("brightfield", (), fraction=0.3, border_fraction=0.0)
+    assert (plain.doubts(), plain.notes()) == ((), ())
+    inked = replace(plain, pen_fraction=0.02, bubbles=2)
+    assert inked.notes() == ("ink was taken away (2.0% of the picture)", "2 bubbles were taken away")
+    assert inked.doubts() == ()
+    hidden = replace(plain, pen_fraction=0.1)
+    assert hidden.doubts() == ("ink on 10% of the picture may hide tissue",)
+    assert hidden.notes() == ()
