@@ -38,9 +38,19 @@ def turned(section, angle_deg=40.0, scale=1.06, id="H&E"):
     return replace(section, id=id, image=image), to_full
 
 
-def test_a_slide_finds_its_neighbour(pair):
+@pytest.fixture(scope="module")
+def neighbours(pair):
+    """The slide laid on its neighbour, measured at landmarks that nothing was fitted to."""
     other, truth = turned(pair.section)
-    found = comould.register.pair(pair.section, other, n_samples=1, seed=2, settings=QUICK)
+    px = pair.spots_px[::60].astype(float)
+    held = LandmarkPairs(tuple(f"L{n}" for n in range(len(px))), px, truth(px))
+    clues = Clues(held_out=held)
+    return comould.register.pair(pair.section, other, n_samples=1, seed=2, settings=QUICK, clues=clues), held
+
+
+def test_a_slide_finds_its_neighbour(pair, neighbours):
+    _, truth = turned(pair.section)
+    found, _ = neighbours
     away = np.linalg.norm(found.apply(pair.spots_px) - truth(pair.spots_px), axis=1) * pair.section.pixel_size_um / 1e3
     assert np.median(away) < 0.15
     assert found.quality.verdict == "accept"
@@ -48,11 +58,8 @@ def test_a_slide_finds_its_neighbour(pair):
     assert (found.source_id, found.target_id, len(found.samples)) == ("S1", "H&E", 1)
 
 
-def test_home_over_another_picture(pair):
+def test_home_over_another_picture(pair, plain):
     other, _ = turned(pair.section)
-    direct = comould.register.section(
-        pair.section, plan=pair.plan, image=pair.images, mask=pair.mask, n_samples=1, settings=QUICK
-    )
     found = comould.register.section(
         pair.section,
         plan=pair.plan,
@@ -67,7 +74,7 @@ def test_home_over_another_picture(pair):
     assert [hop.target_id for hop in found.hops] == ["H&E"]
     assert found.plane_id == "P02"
     assert found.quality.flipped == pair.flipped
-    assert found.uncertainty.in_plane_mm > direct.uncertainty.in_plane_mm
+    assert found.uncertainty.in_plane_mm > plain.uncertainty.in_plane_mm
     assert len(found.samples) == 1
 
 
@@ -80,12 +87,10 @@ def test_pictures_on_the_way_must_be_of_the_plane_and_differ(pair):
         comould.register.section(pair.section, clues=Clues(via=(pair.section,)), **given)
 
 
-def test_landmarks_held_out_measure_a_pair(pair):
-    other, truth = turned(pair.section)
-    px = pair.spots_px[::60].astype(float)
-    names = tuple(f"L{n}" for n in range(len(px)))
-    held = LandmarkPairs(names, px, truth(px))
-    found = comould.register.pair(pair.section, other, n_samples=0, settings=QUICK, clues=Clues(held_out=held))
+def test_landmarks_held_out_measure_a_pair(pair, neighbours):
+    other, _ = turned(pair.section)
+    found, held = neighbours
+    px, names = held.section_px, held.names
     assert found.quality.held_out.held_out
     assert found.quality.held_out.mean_mm < 0.2
     assert found.quality.held_out.names == names

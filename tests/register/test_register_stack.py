@@ -63,7 +63,7 @@ def test_common_shrinkage(swapped):
 
 def test_a_missing_section_shifts_nobody(specimen, swapped, worker):
     cuts, found = swapped
-    some = [cut.section for cut in cuts[1:4]]
+    some = [cut.section for cut in (cuts[1], cuts[3])]
     again = stack(
         some,
         plan=specimen.plan(spacing_mm=5.0),
