@@ -23,7 +23,8 @@ HOSTILE = '<script>alert(1)</script> & "{{ 7*7 }}" $x$'
 def quality(verdict="review", **changes):
     made = RegistrationQuality(
         verdict=verdict, reasons=("on one side the outlines lie 3.6 mm apart", HOSTILE), dice=0.912, hd95_mm=1.23,
-        information=0.2, flipped=True, angle_deg=123.4, scale=1.0526, margin=0.21, ambiguous=False, second_best={"flipped": False, "angle_deg": 10.0, "score": 1.1},
+        information=0.2, flipped=True, angle_deg=123.4, scale=1.0526, margin=0.21, ambiguous=False,
+        second_best={"flipped": False, "angle_deg": 10.0, "score": 1.1},
         stage="affine",
         stages=(
             StageQuality("similarity", True, "", 0.9, 0.1, 1.0, 0.0, (1.0, 1.0), (1.0, 1.0)),
@@ -125,7 +126,8 @@ def test_numbers_are_all_there(full, world):
         "Fitted landmarks": "0.50 mm (n = 1)",
         "Cut off its plane": "−0.7 ± 0.2 mm", "Tilt": "5.0°", "Spread when repeated": "0.34 mm",
         "Size on the slide": "95.0 %",
-        "Rotation": "123°", "Flipped": "yes", "Lead over second best": "21 %", "Area, patient over slide": "0.91 to 1.12",
+        "Rotation": "123°", "Flipped": "yes", "Lead over second best": "21 %",
+        "Area, patient over slide": "0.91 to 1.12",
         "Folded": "0.0 %", "Pieces of tissue": "2: 120, 33 mm²", "Median error": "0.30 mm", "Nothing done": "5.50 mm",
     }  # fmt: skip
 
