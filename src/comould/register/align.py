@@ -208,7 +208,7 @@ def to_plane(section: Section, imaging: Imaging, task: Task, worker: ElastixWork
         patient_from_section_px=patient_from_px,
         samples=path.samples(members, seeds),
         quality=judged(quality, settings.thresholds),
-        uncertainty=floor(plane, tissue, pictured, Grid.from_image(imaging.mask), pose),
+        uncertainty=floor(plane, found, Grid.from_image(imaging.mask), pose),
         seed=task.seed,
         extent_px=section.extent_px,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from comould.errors import InputError
 from comould.io.section import Section
 from comould.register.elastix import ElastixWorker, shared_worker
-from comould.register.ensemble import METHOD_FLOOR_MM, members_of
+from comould.register.ensemble import METHOD_FLOOR_MM, flat_floor_mm, members_of
 from comould.register.findings import with_findings
 from comould.register.landmarks import check_order
 from comould.register.maps import PlanarMap
@@ -172,14 +172,13 @@ def hop(
         """Slide px to target px."""
         return back @ planar.to_section() @ source.section_mm_from_section_px
 
-    pixels = (tissue.spacing_mm**2 + pictured.spacing_mm**2) / 12.0
     return Hop(
         source.id,
         target.id,
         to_px(found.planar),
         tuple(to_px(planar) for planar in members),
         judged(quality, settings.thresholds),
-        float(np.sqrt(METHOD_FLOOR_MM**2 + pixels)),
+        flat_floor_mm(found),
     )
 
 

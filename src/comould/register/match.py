@@ -25,6 +25,9 @@ MOST_POINTS = 2000
 SIZE_SLACK = 1.08
 """How far beyond the bounds of shrinkage the size that was found may lie, as a factor, before it is told."""
 
+INSIDE_LEAD = 1.15
+"""An answer with so many times the information of the best by score is taken in its place."""
+
 Points = tuple[FloatArray, FloatArray]
 """Landmarks in slide mm and in target mm, ``(n, 2)`` each."""
 
@@ -85,6 +88,12 @@ class Match:
         """Tissue points, slide mm, thinned."""
         return self.judge.points[:: max(1, len(self.judge.points) // MOST_POINTS)]
 
+    @property
+    def bend_mm(self) -> float:
+        """Root mean square displacement by the B-spline over the tissue; 0 without one."""
+        moved = self.planar.apply(self.some) - PlanarMap(self.planar.linear).apply(self.some)
+        return float(np.sqrt(np.mean(np.sum(moved**2, axis=1))))
+
     def spread_mm(self, members: list[PlanarMap]) -> float:
         """Median over the tissue of the members' deviation from the map that won; NaN without members."""
         if not members:
@@ -99,7 +108,9 @@ def match(
     """Lay a section's tissue on a target from nothing.
 
     Every start that comes close to the best is refined, and the finer measure decides between them: a wrong turn can
-    be bent into a good fit, so what counts is the mean of the scores before and after the stages.
+    be bent into a good fit, so what counts is the mean of the scores before and after the stages. An outline is bent
+    the more easily: an answer whose inside agrees clearly better wins over one whose outline does, and its lead is then
+    negative, which calls for review.
     """
     judge = Judge(tissue, target)
     if known.landmarks_only and known.landmarks is not None:
@@ -114,6 +125,9 @@ def match(
         return Match(judge, outcomes[0], starts, lead)
     scores = [0.5 * (outcome.stages[0].fit.score + outcome.fit.score) for outcome in outcomes]
     order = sorted(range(len(rivals)), key=lambda k: -scores[k])
+    inside = max(order, key=lambda k: outcomes[k].fit.information)
+    if outcomes[inside].fit.information > INSIDE_LEAD * outcomes[order[0]].fit.information:
+        order.sort(key=lambda k: k != inside)
     ranked = [Start(rivals[k].planar, replace(outcomes[k].fit, score=scores[k])) for k in order]
     return Match(judge, outcomes[order[0]], ranked, lead)
 

@@ -29,9 +29,6 @@ PIECES = 2.0
 are smooth because the in-plane map is off; on simulated cuts of 0.2 mm and 0.5° twice as many give errors of the size
 that is stated (ratio 1.1)."""
 
-HIDDEN = 1.5
-"""Factor on the standard deviations for what the in-plane map has bent to fit the planned plane (same cuts)."""
-
 WIDEST = (1.0, 4.0, 4.0)
 """Largest standard deviation of offset (mm) and tilts (deg) that is stated."""
 
@@ -318,7 +315,7 @@ class _Problem:
                 hessian[i, j] = hessian[j, i] = cross / (4.0 * step[i] * step[j])
         values, axes = np.linalg.eigh(-hessian / np.outer(scale, scale))
         inverse = (axes / np.maximum(values, 1.0)) @ axes.T
-        return np.asarray(HIDDEN**2 * inverse / np.outer(scale, scale))
+        return np.asarray(inverse / np.outer(scale, scale))
 
     def _posterior(self, pose: FloatArray, base_offset_mm: float) -> float:
         return self.log_likelihood(pose) + _log_prior(pose, base_offset_mm, self.settings)

@@ -33,10 +33,11 @@ class Uncertainty:
     Parameters
     ----------
     in_plane_mm
-        Along u and along v: half a working pixel of slide and plane, and the accuracy of the method itself where
-        nothing perturbed it (see :data:`comould.register.ensemble.METHOD_FLOOR_MM`).
+        Along u and along v: half a working pixel of slide and plane, and what the method misses of the tissue's
+        bending (see :data:`comould.register.ensemble.BENT_IN_PLANE`).
     normal_mm
-        Along the normal: the knife's play in the kerf and the thickness of the imaging slice.
+        Along the normal: what the method misses where the cut's pose was fitted; else the knife's play in the kerf and
+        the thickness of the imaging slice.
     normal
         The plane's unit normal, patient LPS.
     """

@@ -17,7 +17,7 @@ from comould.space import FloatArray
 
 DEFAULT_SAMPLES = 8
 
-RIVAL_MARGIN = 0.08
+RIVAL_MARGIN = 0.15
 """Answers of the search within this relative distance of the best are all carried through to the finer measure."""
 
 PlaneRule = Literal["fit", "test", "plan"]
