@@ -46,6 +46,7 @@ def test_what_was_not_measured_is_no_reason():
         ({"dice": 0.8}, "review", "overlap (Dice) 0.80 is below 0.88"),
         ({"hd95_mm": 3.0}, "review", "the outlines lie 3.0 mm apart (HD95)"),
         ({"sector_gap_mm": 4.0}, "review", "on one side the outlines lie 4.0 mm apart"),
+        ({"margin": -0.09}, "review", "another face or turn fits better outside, worse inside"),
         ({"margin": 0.01}, "review", "another face or turn fits nearly as well (lead 1.0%)"),
         ({"information": 0.01}, "review", "stain and imaging share 0.010 nats only"),
         ({"spread_mm": 2.0}, "review", "repeated registrations spread by 2.0 mm"),

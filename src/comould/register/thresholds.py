@@ -149,6 +149,12 @@ def _other_face(lead: float) -> str:
     return f"the other face fits better than the one named (by {lead:.0%})"
 
 
+def _rival(margin: float) -> str:
+    if margin < 0:
+        return "another face or turn fits better outside, worse inside"
+    return f"another face or turn fits nearly as well (lead {margin:.1%})"
+
+
 def _face_note(q: RegistrationQuality, t: Thresholds) -> list[str]:
     """Tell that only the name decided on the face: no reason to doubt the name."""
     if q.face_lead is None or abs(q.face_lead) > t.review_face_lead:
@@ -165,7 +171,7 @@ def _light(q: RegistrationQuality, t: Thresholds) -> _Rules:
         (t.reject_dice <= q.dice < t.review_dice, f"overlap (Dice) {q.dice:.2f} is below {t.review_dice:.2f}"),
         (q.hd95_mm > hd95_limit, f"the outlines lie {q.hd95_mm:.1f} mm apart (HD95)"),
         (q.sector_gap_mm > gap_limit, f"on one side the outlines lie {q.sector_gap_mm:.1f} mm apart"),
-        (q.margin < t.review_margin, f"another face or turn fits nearly as well (lead {q.margin:.1%})"),
+        (q.margin < t.review_margin, _rival(q.margin)),
         (q.information < t.review_information, f"stain and imaging share {q.information:.3f} nats only"),
         (q.spread_mm > t.review_spread_mm, f"repeated registrations spread by {q.spread_mm:.1f} mm"),
         (
