@@ -85,16 +85,15 @@ def class_dice(mapper: Mapper, histology: np.ndarray, imaging: np.ndarray) -> li
 
 
 def elastix_defaults(histology: np.ndarray, imaging: np.ndarray) -> dict[str, Mapper]:
-    """Rigid and affine from the centre of gravity on masked images, then the default B-spline (maps of points)."""
+    """Rigid and affine from the centre of gravity, then the default B-spline (maps of points); with masks it fails more."""
     import itk
 
-    def picture(values: np.ndarray, kind: type) -> object:
-        image = itk.image_from_array(np.ascontiguousarray(values.astype(kind)))
+    def picture(values: np.ndarray) -> object:
+        image = itk.image_from_array(np.ascontiguousarray(values.astype(np.float32)))
         image.SetSpacing([PIXEL_MM, PIXEL_MM])
         return image
 
-    fixed, moving = picture(histology, np.float32), picture(imaging, np.float32)
-    masks = picture(histology > 0, np.uint8), picture(imaging > 0, np.uint8)
+    fixed, moving = picture(histology), picture(imaging)
     maps: dict[str, Mapper] = {}
     for name, kinds in {
         "elastix affine": ("rigid", "affine"),
@@ -106,11 +105,8 @@ def elastix_defaults(histology: np.ndarray, imaging: np.ndarray) -> dict[str, Ma
             one["AutomaticTransformInitialization"] = ["true" if kind == "rigid" else "false"]
             one["AutomaticTransformInitializationMethod"] = ["CenterOfGravity"]
             one["UseMultiThreadingForMetrics"] = ["false"]
-            one["ErodeMask"] = ["false"]
             parameters.AddParameterMap(one)
         method = itk.ElastixRegistrationMethod.New(fixed, moving)
-        method.SetFixedMask(masks[0])
-        method.SetMovingMask(masks[1])
         method.SetParameterObject(parameters)
         method.SetNumberOfThreads(1)
         try:
