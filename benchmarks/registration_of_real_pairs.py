@@ -85,7 +85,7 @@ def class_dice(mapper: Mapper, histology: np.ndarray, imaging: np.ndarray) -> li
 
 
 def elastix_defaults(histology: np.ndarray, imaging: np.ndarray) -> dict[str, Mapper]:
-    """Rigid and affine from the centre of gravity, then the default B-spline (maps of points); with masks it fails more."""
+    """Rigid and affine from the centre of gravity, then the default B-spline; masks would make it fail more often."""
     import itk
 
     def picture(values: np.ndarray) -> object:
