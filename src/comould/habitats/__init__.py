@@ -10,7 +10,7 @@ from comould.habitats.catalogue import code as feature_code
 from comould.habitats.catalogue import names as feature_names
 from comould.habitats.cluster import Habitats, fit
 from comould.habitats.features import FeatureMaps, feature_maps, region_features
-from comould.habitats.metrics import interaction, volume_fractions
+from comould.habitats.metrics import interaction, interaction_features, ith_score, pieces, volume_fractions
 from comould.habitats.rim import edge_distance, rim
 
 __all__ = [
@@ -22,6 +22,9 @@ __all__ = [
     "feature_names",
     "fit",
     "interaction",
+    "interaction_features",
+    "ith_score",
+    "pieces",
     "region_features",
     "rim",
     "volume_fractions",
