@@ -98,8 +98,7 @@ MORPHOLOGY: dict[str, str] = {
     "moran_i_index": "N365",
     "geary_c_measure": "NPT7",
 }
-"""All 29 features of a region's shape (of its morphological mask); bounding box and enclosing ellipsoid of least volume have no
-reference values."""
+"""All 29 features of a region's shape; those of the box and ellipsoid of least volume have no reference values."""
 
 LOCAL_INTENSITY: dict[str, str] = {
     "local_intensity_peak": "VJGA",
