@@ -1,29 +1,43 @@
 """Volumes and a mask → feature maps → habitats.
 
 ``feature_maps``     a number per voxel and feature (IBSI definitions), masked, anisotropy-aware
-``region_features``  the same features once, over the whole region
+``region_features``  the classical vector of the whole region: shape, intensity, texture, as a table
 ``fit``              habitats: clusters of voxels, with probabilities and the curve that chose their number
 ``edge_distance``    how deep each voxel lies, so that "habitat" can be told from "depth"
 """
 
 from comould.habitats.catalogue import code as feature_code
 from comould.habitats.catalogue import names as feature_names
+from comould.habitats.classes import CT_TISSUE, classify, levels, otsu_thresholds
 from comould.habitats.cluster import Habitats, fit
-from comould.habitats.features import FeatureMaps, feature_maps, region_features
+from comould.habitats.features import FeatureMaps, feature_maps
 from comould.habitats.metrics import interaction, interaction_features, ith_score, pieces, volume_fractions
+from comould.habitats.model import HabitatModel
+from comould.habitats.population import Population, fit_population, match_cases
+from comould.habitats.processing import Processing
+from comould.habitats.region import region_features
 from comould.habitats.rim import edge_distance, rim
 
 __all__ = [
+    "CT_TISSUE",
     "FeatureMaps",
+    "HabitatModel",
     "Habitats",
+    "Population",
+    "Processing",
+    "classify",
     "edge_distance",
     "feature_code",
     "feature_maps",
     "feature_names",
     "fit",
+    "fit_population",
     "interaction",
     "interaction_features",
     "ith_score",
+    "levels",
+    "match_cases",
+    "otsu_thresholds",
     "pieces",
     "region_features",
     "rim",

@@ -101,7 +101,7 @@ def count_tones(window, places, steps, numbers, differences):  # type: ignore[no
         level = np.int64(window[places[m]])
         if level == 0:
             continue
-        total = 0
+        total = 0.0
         count = 0
         for s in range(steps.size):
             other = np.int64(window[places[m] + steps[s]])

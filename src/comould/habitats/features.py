@@ -22,7 +22,6 @@ from comould.habitats.smoothing import Smoother
 from comould.space import FloatArray, Grid
 
 if TYPE_CHECKING:
-    import pandas as pd
     import SimpleITK as sitk
 
 DEFAULT_FEATURES = (
@@ -208,47 +207,6 @@ def feature_maps(
     """
     plan = _plan(features, radius_mm, radius_voxels, bins, bin_width, settings)
     return maps_of(align(images, mask), plan)
-
-
-def region_features(
-    images: Mapping[str, sitk.Image] | Sequence[sitk.Image],
-    mask: sitk.Image,
-    *,
-    features: str | Sequence[str] = DEFAULT_FEATURES,
-    bins: int = 32,
-    bin_width: PerImage = None,
-    **settings: Unpack[MapSettings],
-) -> pd.Series:
-    """Compute the same features once, over the whole mask: the classical radiomic values of a region.
-
-    Parameters are those of :func:`feature_maps`, without a kernel. ``dimension=2`` takes directions within the image
-    planes and merges the planes (IBSI's 2.5-D).
-
-    Returns
-    -------
-    pandas.Series
-        Index ``"image/family.feature"``.
-
-    Raises
-    ------
-    InputError
-        As :func:`feature_maps`; and for ``intensity``, which has no value for a region.
-    """
-    import pandas as pd
-
-    plan = _plan(features, 1.0, None, bins, bin_width, settings)
-    if "intensity" in plan.features:
-        raise InputError(
-            subject="region features",
-            expected="firstorder or glcm features",
-            found="intensity",
-            remedy="Use feature_maps",
-        )
-    aligned = align(images, mask)
-    _check_size(aligned)
-    kernel = Neighbourhood(aligned.mask_idx - aligned.mask_idx[0])
-    names, values, _ = _all_images(aligned, plan, kernel, np.zeros(1, dtype=np.int64))
-    return pd.Series(values[0], index=list(names), name="value")
 
 
 def _plan(

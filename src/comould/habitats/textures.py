@@ -41,9 +41,11 @@ class LevelBox:
     coarseness: int = 0
 
     @classmethod
-    def around(cls, levels: npt.NDArray[np.uint16], outline: npt.NDArray[np.bool_], n_levels: int) -> LevelBox:
-        """Pad a box by one voxel."""
-        return cls(np.pad(levels, 1), np.pad(outline, 1), n_levels)
+    def around(
+        cls, levels: npt.NDArray[np.uint16], outline: npt.NDArray[np.bool_], n_levels: int, pad: int = 1
+    ) -> LevelBox:
+        """Pad a box."""
+        return cls(np.pad(levels, pad), np.pad(outline, pad), n_levels)
 
     def flat(self, offsets: IntArray) -> IntArray:
         """Give memory offsets of (k, j, i) offsets."""
