@@ -17,7 +17,7 @@ from comould.habitats.request import RULES, FitSettings, Method, Request
 from comould.habitats.result import Habitats
 from comould.habitats.selection import Sample, curve, kmeans
 from comould.habitats.supervoxels import means, supervoxels
-from comould.habitats.voxels import Scaling, Voxels, voxels_of
+from comould.habitats.voxels import Scaling, Voxels, to_unit, voxels_of
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Items:
 
 
 def _items(voxels: Voxels, scaled: FloatArray, request: Request) -> _Items:
-    smooth = voxels.smoothed(scaled, request.radius_mm / 2.0)
+    smooth = to_unit(voxels.smoothed(scaled, request.radius_mm / 2.0))
     if request.supervoxel_mm is None:
         ball = 4.0 / 3.0 * np.pi * request.radius_mm**3
         balls = len(scaled) * 1000.0 * voxels.aligned.grid.voxel_ml / ball

@@ -16,7 +16,7 @@ from comould.habitats._mixture import Mixture, MixtureSettings, Neighbours, appl
 from comould.habitats.request import METHODS
 from comould.habitats.result import Habitats, describe, final_labels
 from comould.habitats.supervoxels import means as supervoxel_means
-from comould.habitats.supervoxels import supervoxels
+from comould.habitats.supervoxels import supervoxels_of
 from comould.habitats.voxels import Scaling, Voxels, voxels_of
 from comould.space import FloatArray
 
@@ -140,7 +140,7 @@ class HabitatModel:
         s = self.settings
         scaling = self.scaling if rule == "stored" else Scaling.of(voxels.values, voxels.names)
         scaled = scaling(voxels.values)
-        numbers = supervoxels(voxels.aligned, _unit(scaled), s.supervoxel_mm) if s.supervoxel_mm else None
+        numbers = supervoxels_of(voxels, scaled, s.radius_mm, s.supervoxel_mm) if s.supervoxel_mm else None
         data = scaled if numbers is None else supervoxel_means(numbers, scaled)
         neighbours = voxels.neighbours(s.radius_mm, s.mixture.weight)
         known = Mixture(self.means, self.covariances, np.empty((0, len(self.means))), np.empty(0), 0, self.floor)
@@ -277,8 +277,3 @@ def assemble(
         model=model,
         supervoxels=None if numbers is None else aligned.image((numbers + 1).astype(np.int32), 0),
     )
-
-
-def _unit(scaled: FloatArray) -> FloatArray:
-    """Features with unit spread, whatever scale they were brought to."""
-    return scaled / np.maximum(scaled.std(axis=0), 1e-12)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.habitats.inputs import Aligned
-from comould.habitats.voxels import CLIP
+from comould.habitats.voxels import CLIP, Voxels, to_unit
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ def supervoxels(aligned: Aligned, scaled: FloatArray, size_mm: float) -> npt.NDA
     )
     numbers = found[tuple((aligned.mask_idx - aligned.low_idx).T)]
     return _ordered(_filled(numbers, aligned))
+
+
+def supervoxels_of(voxels: Voxels, scaled: FloatArray, radius_mm: float, size_mm: float) -> npt.NDArray[np.int64]:
+    """Cut a case's voxels by their features smoothed by half the radius; see :func:`supervoxels`."""
+    return supervoxels(voxels.aligned, to_unit(voxels.smoothed(scaled, radius_mm / 2.0)), size_mm)
 
 
 def means(numbers: npt.NDArray[np.int64], values: FloatArray) -> FloatArray:

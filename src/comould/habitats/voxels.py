@@ -90,11 +90,15 @@ class Voxels:
         return Smoother(self.aligned, VOTE * radius_mm, centre=False) if weight else None
 
     def smoothed(self, scaled: FloatArray, sigma_mm: float) -> FloatArray:
-        """Scaled features, clipped and smoothed, to unit standard deviation."""
+        """Scaled features, clipped and smoothed."""
         smoother = Smoother(self.aligned, sigma_mm)
         # Clipped first: an outlier must not light up its surroundings.
-        columns = np.stack([smoother(np.clip(column, -CLIP, CLIP)) for column in scaled.T], axis=1)
-        return columns / np.maximum(columns.std(axis=0), 1e-12)
+        return np.stack([smoother(np.clip(column, -CLIP, CLIP)) for column in scaled.T], axis=1)
+
+
+def to_unit(data: FloatArray) -> FloatArray:
+    """Bring ``(n, d)`` columns to unit standard deviation."""
+    return data / np.maximum(data.std(axis=0), 1e-12)
 
 
 def voxels_of(
