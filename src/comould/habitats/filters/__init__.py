@@ -5,11 +5,12 @@
 'log_3mm'
 """
 
+from comould.habitats.filters._apply import filtered, parse
 from comould.habitats.filters._base import Filter, Pooling
 from comould.habitats.filters._boundary import Boundary
 from comould.habitats.filters.fourier import Riesz, Simoncelli
 from comould.habitats.filters.gabor import Gabor
-from comould.habitats.filters.separable import Laws, LaplacianOfGaussian, Mean, Wavelet
+from comould.habitats.filters.separable import LaplacianOfGaussian, Laws, Mean, Wavelet
 
 __all__ = [
     "Boundary",
@@ -22,4 +23,6 @@ __all__ = [
     "Riesz",
     "Simoncelli",
     "Wavelet",
+    "filtered",
+    "parse",
 ]

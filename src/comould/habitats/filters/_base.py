@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from comould.errors import InputError
+from comould.errors import ComouldWarning, InputError
 from comould.habitats.filters._boundary import IBSI_CODES, Boundary
 from comould.habitats.inputs import _grid, mask_indices
 from comould.space import FloatArray, Grid
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 Pooling = Literal["max", "min", "mean"]
+UNEQUAL = 1.2
+"""Ratio of a voxel's sides above which filters counted in voxels are told to be unequal."""
 _POOL = {"max": np.maximum, "min": np.minimum, "mean": np.add}
 
 
@@ -101,6 +104,11 @@ class Filter(ABC):
         InputError
             If the image is no scalar 3-D image, or a voxel the filter sees is NaN or infinite, or the mask lies
             outside the image.
+
+        Warns
+        -----
+        ComouldWarning
+            When a filter that is counted in voxels meets voxels of unequal sides.
         """
         import SimpleITK as sitk
 
@@ -108,6 +116,11 @@ class Filter(ABC):
         spacing = np.asarray(grid.spacing_mm)[::-1]
         wanted = _whole(grid) if mask is None else _box(mask, grid)
         seen = self._seen(wanted, grid, spacing)
+        sides = spacing[list(self.axes)]
+        if self.in_voxels and sides.max() > UNEQUAL * sides.min():
+            shown = " × ".join(f"{s:g}" for s in grid.spacing_mm)
+            message = f"filter {self.name} is counted in voxels, and these are {shown} mm: it is longer along one axis"
+            warnings.warn(f"{message} (resample, or use dimension=2)", ComouldWarning, stacklevel=2)
         array = sitk.GetArrayViewFromImage(image)[seen].astype(np.float64)
         bad = int((~np.isfinite(array)).sum())
         if bad:
@@ -185,7 +198,7 @@ def _whole(grid: Grid) -> tuple[slice, ...]:
 
 
 def _box(mask: sitk.Image, grid: Grid) -> tuple[slice, ...]:
-    """The image's voxels (k, j, i) that an interpolation at the mask's voxels needs."""
+    """Find the image's voxels (k, j, i) that an interpolation at the mask's voxels needs."""
     inside_mm = Grid.from_image(mask).patient_from_index(mask_indices(mask)[:, ::-1])
     index = grid.index_from_patient(inside_mm)[:, ::-1]
     size = np.asarray(grid.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial, prod, sqrt
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from comould.space import FloatArray
 
 Gain = Callable[[list[FloatArray]], FloatArray]
 """Real, even gain at frequencies along the axes (cycles per voxel, broadcastable)."""
+Sampling = Literal["exact", "ibsi"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,14 @@ class Simoncelli(Filter):
     level
         1 passes the band from a quarter of the highest frequency (half a cycle per voxel) to all of it; each level
         more halves both ends.
+    sampling
+        ``"exact"``: at the frequencies of the discrete Fourier transform. ``"ibsi"``: as the standard's reference
+        maps were made, at n frequencies from −½ to ½ with both ends; then none is zero, and a map of n voxels is off
+        by up to 1/n of a period (8 % of the range at level 3 in 64 voxels) and changes when the image is turned round.
     """
 
     level: int = 1
+    sampling: Sampling = "exact"
     ibsi_code: ClassVar[str] = "PRT7"
 
     @property
@@ -38,13 +44,22 @@ class Simoncelli(Filter):
 
     def problems(self) -> list[str]:
         """Say what is wrong with the settings."""
-        return [] if self.level >= 1 and self.level == int(self.level) else [f"level {self.level} is not a positive count"]
+        found = []
+        if self.level < 1 or self.level != int(self.level):
+            found.append(f"level {self.level} is not a positive count")
+        if self.sampling not in get_args(Sampling):
+            found.append(f"sampling {self.sampling!r} is none of {', '.join(get_args(Sampling))}")
+        return found
 
     def reach(self, spacing_mm: FloatArray) -> None:
         """Look at the whole image."""
 
     def response(self, array: FloatArray, spacing_mm: FloatArray) -> FloatArray:
         """Band of ``(k, j, i)`` values."""
+        if self.sampling == "ibsi":
+            width = [self._margin if a in self.axes and self.boundary != "periodic" else 0 for a in range(3)]
+            laid_out = padded(array, width, self.boundary)
+            return cropped(_as_reference(laid_out, self._gain, self.axes), width, array.shape)
         return transformed(array, self._gain, (0,) * self.dimension, self, self._margin)
 
     @property
@@ -142,6 +157,19 @@ def _periodic(array: FloatArray, gain: Gain, order: Sequence[int], axes: tuple[i
         sign = np.where((np.abs(f) == 0.5) & (n % 2 == 0), 0.0, np.sign(f)) if o % 2 else np.ones(())
         factor = factor * sign * (-1j) ** o
     return fft.irfftn(fft.rfftn(array, axes=axes) * factor, s=shape, axes=axes)
+
+
+def _as_reference(array: FloatArray, gain: Gain, axes: tuple[int, ...]) -> FloatArray:
+    """Multiply frequencies that are taken from −½ to ½ with both ends; the real part of the response."""
+    from scipy import fft
+
+    shape = [array.shape[axis] for axis in axes]
+    there = [fft.ifftshift(np.linspace(-0.5, 0.5, n)) for n in shape]
+    # The opposite frequency has another gain: the mean of both gives the real part.
+    back = [np.roll(f[::-1], 1) for f in there]
+    halves = [[f[: n // 2 + 1] if f is fs[-1] else f for f, n in zip(fs, shape, strict=True)] for fs in (there, back)]
+    gains = [gain([_along(f, axis) for f, axis in zip(fs, axes, strict=True)]) for fs in halves]
+    return fft.irfftn(fft.rfftn(array, axes=axes) * (0.5 * (gains[0] + gains[1])), s=shape, axes=axes)
 
 
 def _mirrored(array: FloatArray, gain: Gain, order: Sequence[int], axes: tuple[int, ...]) -> FloatArray:
