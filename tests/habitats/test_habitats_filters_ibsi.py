@@ -111,7 +111,7 @@ def statistics(configuration, phantom):
     hu = sitk.GetArrayViewFromImage(image)
     inside = (sitk.GetArrayViewFromImage(mask) != 0) & (hu >= -1000) & (hu <= 400)
     one = CONFIGURATIONS[configuration]
-    x = (hu if one is None else sitk.GetArrayViewFromImage(one(image, mask)))[inside].astype(float)
+    x = (hu if one is None else sitk.GetArrayFromImage(one(image, mask)))[inside].astype(float)
     p10, p25, p50, p75, p90 = np.percentile(x, [10, 25, 50, 75, 90])
     robust = x[(x >= p10) & (x <= p90)]
     mean = x.mean()
