@@ -60,9 +60,9 @@ CONFIGURATIONS = {
 HEAD = """# Deviation from IBSI-1 reference values
 
 Written by `python benchmarks/ibsi_deviations.py PHANTOMS`. Reference values and tolerances: IBSI reference manual,
-arXiv:1612.07003, doi 10.1148/radiol.2020191145 (`tests/data/README.md`). Values are printed with three significant digits,
-so *ok* means: no further from the printed value than its tolerance and half a unit of its third digit. The last column of
-the summary counts those beyond the tolerance alone, where there is one.
+arXiv:1612.07003, doi 10.1148/radiol.2020191145 (`tests/data/README.md`). Values are printed with three significant
+digits, so *ok* means: no further from the printed value than its tolerance and half a unit of its third digit. The last
+column of the summary counts those beyond the tolerance alone, where there is one.
 
 The interpolated intensities (configurations B to E) are rounded to whole HU after interpolation; masks are interpolated
 linearly and cut at 0.5.
