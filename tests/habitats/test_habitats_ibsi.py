@@ -95,7 +95,7 @@ def test_interpolation_gives_ibsis_counts(test_data):
     assert table.attrs["n_voxels"] == {"p": (45985, 45981)}
 
 
-TEXTURES = ["glcm"]
+TEXTURES = ["glcm", "glrlm", "glszm", "ngtdm", "ngldm"]
 
 
 @pytest.mark.parametrize("aggregation", ["averaged", "merged"])
@@ -109,7 +109,7 @@ def test_a_kernel_over_the_whole_phantom_gives_the_region_at_every_voxel(phantom
             bins=6,
             aggregation=aggregation,
         )
-    assert maps.values.shape == (74, 20 + 25)
+    assert maps.values.shape == (74, 20 + 25 + 16 + 16 + 5 + 17)
     reference = published("digital")
     for name in maps.names:
         family, feature = name.removeprefix("p/").split(".")

@@ -155,8 +155,9 @@ def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  #
 
 @_jit
 def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Fill ``out[row : row + length]`` for every run (start, length, row).
+    """Add features to ``out[row : row + length]`` for every run (start, length, row).
 
+    ``columns`` ``(c, 2)`` says which feature goes to which column of ``out``, zero on entry.
     ``pairs`` = (first, second, bounds): ``first`` and ``second`` hold flat offsets of pairs; ``bounds[g]`` = (all from,
     to, lost from, to, gained from, to) of group ``g``. One group is a merged matrix;
     several are averaged over those that hold a pair.
@@ -183,11 +184,12 @@ def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: igno
                     continue
                 _glcm_row(joint, n_levels, found, table, sums, differences, margin, row)
                 valid[t] += 1
-                for c in range(columns.size):
-                    out[first_row + t, c] += row[columns[c]]
+                for c in range(columns.shape[0]):
+                    out[first_row + t, columns[c, 1]] += row[columns[c, 0]]
         for t in range(length):
-            for c in range(columns.size):
-                out[first_row + t, c] = out[first_row + t, c] / valid[t] if valid[t] else np.nan
+            for c in range(columns.shape[0]):
+                at = columns[c, 1]
+                out[first_row + t, at] = out[first_row + t, at] / valid[t] if valid[t] else np.nan
 
 
 @_jit
@@ -278,7 +280,7 @@ def first_order_runs(grey, runs, offsets, n_levels, columns, out, inside):  # ty
                     histogram[level] += 1
                     count += 1
             inside[first_row + t] = count
-            if columns.size == 0:
+            if columns.shape[0] == 0:
                 continue
             values[:count].sort()
             _first_order_row(values, count, row)
@@ -290,5 +292,5 @@ def first_order_runs(grey, runs, offsets, n_levels, columns, out, inside):  # ty
                     uniformity += share * share
             row[18] = entropy
             row[19] = uniformity
-            for c in range(columns.size):
-                out[first_row + t, c] = row[columns[c]]
+            for c in range(columns.shape[0]):
+                out[first_row + t, columns[c, 1]] = row[columns[c, 0]]
