@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scipy.ndimage import gaussian_filter
 
 from comould.errors import ComouldWarning, InputError
 from comould.habitats import (
@@ -21,32 +20,13 @@ from comould.habitats import (
 from comould.habitats.agreement import rand_index
 from comould.space import Grid
 
-MEANS = np.array([[0, 0], [100, 50], [160, 20], [190, 80]])
-SHAPE = (10, 22, 24)
-
-
-def tumour(seed, kinds=(1, 2, 3), noise=12.0, shift=0.0):
-    """An egg with some of three habitats seen in two images; returns images, mask and truth (0 outside)."""
-    rng = np.random.default_rng(seed)
-    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
-    mask = x**2 + y**2 + z**2 < 0.9
-    fields = [gaussian_filter(rng.normal(size=SHAPE), (2.0, 3.5, 3.5)) for _ in kinds]
-    truth = np.array(kinds)[np.argmax([f / f[mask].std() for f in fields], axis=0)]
-    truth[~mask] = 0
-    grid = Grid(SHAPE[::-1], (1.0, 1.0, 2.0), (10.0, -20.0, 5.0))
-    images = {
-        name: grid.to_image(MEANS[truth, n] + shift + rng.normal(0, noise, SHAPE))
-        for n, name in enumerate(("T2", "ADC"))
-    }
-    return images, grid.to_image(mask.astype(np.uint8)), truth
-
 
 def array(image):
     return sitk.GetArrayFromImage(image)
 
 
 @pytest.fixture(scope="module")
-def cohort():
+def cohort(tumour):
     cases = {"a": tumour(1), "b": tumour(2, (1, 2)), "c": tumour(3, (1, 3))}
     found = fit_population({name: case[:2] for name, case in cases.items()}, n_habitats=3)
     return found, cases
@@ -67,12 +47,12 @@ def test_a_label_means_the_same_in_every_case(cohort):
     assert found.model.cases == 3
 
 
-def test_the_number_is_chosen_on_the_cohort():
+def test_the_number_is_chosen_on_the_cohort(tumour):
     cases = {str(n): tumour(n)[:2] for n in (4, 5)}
     assert len(fit_population(cases, max_habitats=4).model.names) == 3
 
 
-def test_a_new_case_gets_the_same_habitats_from_the_file(cohort, tmp_path):
+def test_a_new_case_gets_the_same_habitats_from_the_file(tumour, cohort, tmp_path):
     found, _ = cohort
     path = found.model.save(tmp_path / "model.json")
     images, mask, truth = tumour(9, (2, 3))
@@ -86,7 +66,7 @@ def test_a_new_case_gets_the_same_habitats_from_the_file(cohort, tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{"method": "fcm"}, {"method": "kmeans"}, {"supervoxel_mm": 3.0}])
-def test_a_model_gives_its_own_case_its_own_habitats(settings, tmp_path):
+def test_a_model_gives_its_own_case_its_own_habitats(tumour, settings, tmp_path):
     images, mask, truth = tumour(1)
     first = fit(images, mask, n_habitats=3, **settings)
     again = HabitatModel.load(first.model.save(tmp_path / "m.json")).apply(images, mask)
@@ -95,7 +75,7 @@ def test_a_model_gives_its_own_case_its_own_habitats(settings, tmp_path):
     assert agreement(first, truth) > 0.85
 
 
-def test_supervoxels_are_small_connected_and_all_of_the_mask():
+def test_supervoxels_are_small_connected_and_all_of_the_mask(tumour):
     from scipy.ndimage import label
 
     images, mask, truth = tumour(1)
@@ -111,14 +91,14 @@ def test_supervoxels_are_small_connected_and_all_of_the_mask():
         assert len(np.unique(array(habitats.labels)[numbers == n])) == 1
 
 
-def test_two_steps_over_a_cohort():
+def test_two_steps_over_a_cohort(tumour):
     cases = {str(n): tumour(n) for n in (1, 2)}
     found = fit_population({name: case[:2] for name, case in cases.items()}, n_habitats=3, supervoxel_mm=3.0)
     for name, (_, _, truth) in cases.items():
         assert agreement(found.habitats[name], truth) > 0.85
 
 
-def test_scaling_by_case_forgives_a_shift_between_scanners():
+def test_scaling_by_case_forgives_a_shift_between_scanners(tumour):
     cases = {"a": tumour(1), "b": tumour(2, shift=300.0)}
     given = {name: case[:2] for name, case in cases.items()}
     own = fit_population(given, n_habitats=3, scaling="case")
@@ -128,7 +108,7 @@ def test_scaling_by_case_forgives_a_shift_between_scanners():
     assert min(agreement(stored.habitats[name], case[2]) for name, case in cases.items()) < 0.7
 
 
-def test_cases_fitted_alone_get_matching_names():
+def test_cases_fitted_alone_get_matching_names(tumour):
     first, second = tumour(1), tumour(2, (1, 3))
     reference = fit(*first[:2], n_habitats=3)
     other = fit(*second[:2], n_habitats=2)
@@ -192,7 +172,7 @@ def test_otsu_finds_the_valleys():
 # Bad input
 
 
-def test_bad_cohorts_are_refused():
+def test_bad_cohorts_are_refused(tumour):
     images, mask, _ = tumour(1)
     with pytest.raises(InputError, match="at least two cases"):
         fit_population({"a": (images, mask)})
@@ -216,7 +196,7 @@ def test_bad_cohorts_are_refused():
         ({"a": {"T2": (3, 1)}, "b": {"T2": (None, None)}}, "2 problems: .*empty range 3 to 1 of 'T2'; .*None to None"),
     ],
 )
-def test_bad_classes_are_refused(classes, message):
+def test_bad_classes_are_refused(tumour, classes, message):
     images, mask, _ = tumour(1)
     with pytest.raises(InputError, match=message):
         classify(images, mask, classes)
@@ -229,7 +209,7 @@ def test_bad_otsu_is_refused():
         otsu_thresholds([1, 2, 2], 3)
 
 
-def test_bad_supervoxels_are_refused():
+def test_bad_supervoxels_are_refused(tumour):
     images, mask, _ = tumour(1)
     with pytest.raises(InputError, match=r"at least 10 supervoxels .* Choose a smaller size"):
         fit(images, mask, supervoxel_mm=20.0)
@@ -265,7 +245,7 @@ def test_no_model_file_and_no_json(tmp_path):
         HabitatModel.load(tmp_path / "x.json")
 
 
-def test_a_model_wants_its_own_images(cohort):
+def test_a_model_wants_its_own_images(tumour, cohort):
     images, mask, _ = tumour(9)
     with pytest.raises(InputError, match=r"image 'ADC' is missing; image 'PET' is unknown to the model\. Give T2, ADC"):
         cohort[0].model.apply({"T2": images["T2"], "PET": images["ADC"]}, mask)

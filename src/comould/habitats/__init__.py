@@ -13,16 +13,21 @@ from comould.habitats.cluster import Habitats, fit
 from comould.habitats.features import FeatureMaps, feature_maps
 from comould.habitats.metrics import interaction, interaction_features, ith_score, pieces, volume_fractions
 from comould.habitats.model import HabitatModel
+from comould.habitats.perturb import Perturbation
 from comould.habitats.population import Population, fit_population, match_cases
 from comould.habitats.processing import Processing
 from comould.habitats.region import region_features
 from comould.habitats.rim import edge_distance, rim
+from comould.habitats.stability import FeatureStability, HabitatStability, feature_stability, habitat_stability
 
 __all__ = [
     "CT_TISSUE",
     "FeatureMaps",
+    "FeatureStability",
     "HabitatModel",
+    "HabitatStability",
     "Habitats",
+    "Perturbation",
     "Population",
     "Processing",
     "classify",
@@ -30,8 +35,10 @@ __all__ = [
     "feature_code",
     "feature_maps",
     "feature_names",
+    "feature_stability",
     "fit",
     "fit_population",
+    "habitat_stability",
     "interaction",
     "interaction_features",
     "ith_score",

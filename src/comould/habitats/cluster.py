@@ -15,7 +15,7 @@ from comould.habitats._mixture import Mixture
 from comould.habitats.model import HabitatModel, ModelSettings, assemble, group
 from comould.habitats.request import RULES, FitSettings, Method, Request
 from comould.habitats.result import Habitats
-from comould.habitats.selection import Sample, curve, kmeans
+from comould.habitats.selection import Sample, curve, kmeans, nothing_chosen
 from comould.habitats.supervoxels import means, supervoxels
 from comould.habitats.voxels import Scaling, Voxels, to_unit, voxels_of
 from comould.space import FloatArray
@@ -111,16 +111,13 @@ def fit(
     return fit_voxels(voxels, request, features)
 
 
-def fit_voxels(voxels: Voxels, request: Request, features: str | Sequence[str]) -> Habitats:
-    """Group voxels whose features are there already; see :func:`fit`."""
+def fit_voxels(voxels: Voxels, request: Request, features: str | Sequence[str], *, with_curve: bool = True) -> Habitats:
+    """Group voxels whose features are there already; see :func:`fit`. A number that is given needs no curve."""
     scaling = Scaling.of(voxels.values, voxels.names)
     scaled = scaling(voxels.values)
     with one_thread():
         items = _items(voxels, scaled, request)
-        sample = Sample.draw(
-            items.start, items.points_mm, request.radius_mm, independent=items.independent, seed=request.seed
-        )
-        selection = curve(sample, request.numbers, request.seed, request.rule)
+        selection = _selection(items, request) if with_curve else nothing_chosen(request.numbers[-1])
         chosen = int(selection.loc[selection["chosen"], "n_habitats"].iloc[0])
         settings = model_settings(voxels, request, features)
         neighbours = voxels.neighbours(request.radius_mm, settings.mixture.weight)
@@ -153,6 +150,13 @@ class _Items:
     points_mm: FloatArray
     independent: float
     numbers: npt.NDArray[np.int64] | None = None
+
+
+def _selection(items: _Items, request: Request) -> pd.DataFrame:
+    sample = Sample.draw(
+        items.start, items.points_mm, request.radius_mm, independent=items.independent, seed=request.seed
+    )
+    return curve(sample, request.numbers, request.seed, request.rule)
 
 
 def _items(voxels: Voxels, scaled: FloatArray, request: Request) -> _Items:
@@ -222,6 +226,6 @@ def _tell(mixture: Mixture, selection: pd.DataFrame, request: Request, n_present
             f"the largest number of habitats tried, {request.max_habitats}, was chosen: max_habitats may be too small"
         )
         warnings.warn(message, ComouldWarning, stacklevel=4)
-    if float(selection.loc[selection["chosen"], "excess"].iloc[0]) < LEAST_EXCESS:
+    if "excess" in selection and float(selection.loc[selection["chosen"], "excess"].iloc[0]) < LEAST_EXCESS:
         message = "the voxels group hardly better than a cloud without groups would: habitats may be arbitrary cuts"
         warnings.warn(message, ComouldWarning, stacklevel=4)

@@ -13,7 +13,7 @@ import numpy as np
 from comould.errors import InputError
 from comould.habitats._fuzzy import apply_fuzzy, fit_fuzzy
 from comould.habitats._mixture import Mixture, MixtureSettings, Neighbours, apply_mixture, fit_mixture
-from comould.habitats.request import METHODS
+from comould.habitats.request import METHODS, Method
 from comould.habitats.result import Habitats, describe, final_labels
 from comould.habitats.supervoxels import means as supervoxel_means
 from comould.habitats.supervoxels import supervoxels_of
@@ -57,7 +57,7 @@ class ModelSettings:
     spatial_weight: float
     outlier_fraction: float
     supervoxel_mm: float | None
-    method: str
+    method: Method
     scaling: ScalingRule = "stored"
 
     @property
