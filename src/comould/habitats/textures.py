@@ -152,16 +152,20 @@ def _size_row(box: LevelBox, family: str, group: Group) -> FloatArray | None:
     from comould.habitats import _sizes
 
     n_voxels = sum(len(places) for places, _ in group)
-    found = list(_found(box, family, group))
-    pairs = np.concatenate([np.stack(part) for part in found], axis=1)
-    (levels, sizes), counts = np.unique(pairs, axis=1, return_counts=True)
+    levels, sizes, counts = _distinct(list(_found(box, family, group)))
     if not len(counts):
         return None
     row = np.zeros(_sizes.N_SIZE)
     margin = np.zeros(int(max(levels.max(), sizes.max())) + 1, dtype=np.int64)
-    counted = (np.ascontiguousarray(levels), np.ascontiguousarray(sizes), counts.astype(np.int64))
-    _sizes.size_row(counted, len(counts), n_voxels, margin, row)
+    _sizes.size_row((levels, sizes, counts), len(counts), n_voxels, margin, row)
     return row
+
+
+def _distinct(found: list[list[IntArray]]) -> tuple[IntArray, IntArray, IntArray]:
+    """List distinct pairs of level and size, and how often each was found."""
+    base = max((int(sizes.max()) for _, sizes in found if len(sizes)), default=0) + 1
+    keys, counts = np.unique(np.concatenate([levels * base + sizes for levels, sizes in found]), return_counts=True)
+    return keys // base, keys % base, counts.astype(np.int64)
 
 
 def _found(box: LevelBox, family: str, group: Sequence[tuple[IntArray, IntArray]]) -> Iterator[list[IntArray]]:
