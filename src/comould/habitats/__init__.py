@@ -13,6 +13,7 @@ from comould.habitats.cluster import Habitats, fit
 from comould.habitats.features import FeatureMaps, feature_maps
 from comould.habitats.metrics import interaction, interaction_features, ith_score, pieces, volume_fractions
 from comould.habitats.model import HabitatModel
+from comould.habitats.observations import to_anndata
 from comould.habitats.perturb import Perturbation
 from comould.habitats.population import Population, fit_population, match_cases
 from comould.habitats.processing import Processing
@@ -48,5 +49,6 @@ __all__ = [
     "pieces",
     "region_features",
     "rim",
+    "to_anndata",
     "volume_fractions",
 ]
