@@ -44,7 +44,7 @@ def scene(place):
     """Intensity of the baseline patient at places ``(n, 3)``, and which part of the tumour changes."""
     x, y, z = (place - CENTRE).T
     smooth = 200.0 + 40.0 * np.sin(x / 6.0) + 30.0 * np.cos(y / 7.0) + 20.0 * np.sin(z / 8.0)
-    return smooth, np.linalg.norm(place - CENTRE, axis=1) < RADIUS, x > 2.0
+    return smooth, np.linalg.norm(place - CENTRE, axis=1) < RADIUS, x > 2.5
 
 
 def case(sigma=0.0, change=CHANGE, spacing=(1.0, 1.0, 2.0), later=(1.0, 1.0, 1.5), seed=0):
@@ -68,7 +68,7 @@ def test_only_what_changed_shows_a_change():
     assert found.names == ("T2/intensity.voxel",)
     _, _, part = scene(found.grid.patient_from_index(found.mask_idx[:, ::-1]))
     x = found.grid.patient_from_index(found.mask_idx[:, ::-1])[:, 0] - CENTRE[0]
-    off_border = np.abs(x - 2.0) > 2.0
+    off_border = np.abs(x - 2.5) > 2.0
     delta = found.delta[:, 0]
     assert found.stayed.mean() > 0.95
     still, risen = found.stayed & off_border & ~part, found.stayed & off_border & part
@@ -132,8 +132,8 @@ def test_delta_habitats_find_the_part_that_changed():
     habitats = delta_habitats(found, n_habitats=2, seed=1)
     labels = array(habitats.labels)[tuple(found.mask_idx.T)]
     x = found.grid.patient_from_index(found.mask_idx[:, ::-1])[:, 0] - CENTRE[0]
-    clear = found.stayed & (np.abs(x - 2.0) > 2.0)
-    assert (labels[clear] == np.where(x[clear] > 2.0, 2, 1)).mean() > 0.97
+    clear = found.stayed & (np.abs(x - 2.5) > 2.0)
+    assert (labels[clear] == np.where(x[clear] > 2.5, 2, 1)).mean() > 0.97
 
 
 def test_a_tumour_that_shrank_leaves_voxels_without_follow_up():
@@ -159,9 +159,8 @@ def test_transitions_are_the_volumes_that_went_from_one_habitat_to_another():
         grid_around(CENTRE, (1.0, 1.0, 1.0)),
         grid_around(move.apply(CENTRE[None])[0], (0.8, 0.8, 1.2), tilt_deg=15.0),
     )
-    labels = []
-    for place in (points_of(grids[0]), move.inverse().apply(points_of(grids[1]))):
-        labels.append([np.linalg.norm(place - CENTRE, axis=1), (place - CENTRE)[:, 0]])
+    places = [p - CENTRE for p in (points_of(grids[0]), move.inverse().apply(points_of(grids[1])))]
+    labels = [[np.linalg.norm(place, axis=1), place[:, 0]] for place in places]
     was = np.where(labels[0][0] < 10.0, np.where(labels[0][1] > 0.5, 2, 1), 0)
     # Grown by 2 mm, and the border between the habitats moved by 3 mm.
     now = np.where(labels[1][0] < 12.0, np.where(labels[1][1] > 3.5, 2, 1), 0)
