@@ -69,7 +69,9 @@ def to_anndata(habitats: Habitats, *, supervoxel_mm: float | None = None) -> Ann
     counts = np.stack([np.bincount(numbers[labels == n], minlength=len(table)) for n in _labels(habitats)], axis=1)
     depth = sitk.GetArrayViewFromImage(edge_distance(habitats.labels > 0))[tuple(at.T)].astype(np.float64)
     obs = pd.DataFrame(index=table.index.astype(str))
-    obs["habitat"] = pd.Categorical.from_codes(counts.argmax(axis=1).tolist(), categories=list(habitats.names))
+    obs["habitat"] = pd.Categorical(
+        [habitats.names[n] for n in counts.argmax(axis=1).tolist()], categories=list(habitats.names)
+    )
     obs["purity"] = counts.max(axis=1) / counts.sum(axis=1)
     obs["voxels"], obs["volume_ml"] = table["voxels"].to_numpy(), table["volume_ml"].to_numpy()
     obs["depth_mm"] = means(numbers, depth[:, None])[:, 0]

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from comould.study.case_folder import CaseFolder
 from comould.study.demo import DemoResult, run_demo
+from comould.study.habitat_options import HabitatOptions
+from comould.study.habitats_case import HabitatsResult, run_habitats
 from comould.study.register_case import RegisterOptions, RegisterResult, run_registration
 
-__all__ = ["CaseFolder", "DemoResult", "RegisterOptions", "RegisterResult", "run_demo", "run_registration"]
+__all__ = [
+    "CaseFolder",
+    "DemoResult",
+    "HabitatOptions",
+    "HabitatsResult",
+    "RegisterOptions",
+    "RegisterResult",
+    "run_demo",
+    "run_habitats",
+    "run_registration",
+]
