@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comould.errors import ComouldWarning, InputError
-from comould.habitats import Processing, feature_names, region_features
+from comould.habitats import Processing, feature_maps, feature_names, process, region_features
 from comould.habitats.catalogue import HISTOGRAM, INTENSITY_VOLUME
 from comould.habitats.enclosing import ellipsoid_area, least_box, least_ellipsoid
 from comould.habitats.intensity import histogram, intensity_volume
@@ -246,6 +246,21 @@ def test_fixed_bins_begin_at_the_lower_bound_of_the_range():
         processing=Processing(intensity_range=(0.0, 400.0)),
     )
     assert found.value[0] == np.floor(image[mask].min() / 10) + 1
+
+
+def test_maps_see_the_same_intensities_as_the_region():
+    grid, image, mask = body((8.0, 7.0, 6.0), (1.0, 1.0, 2.0))
+    image += np.random.default_rng(5).normal(size=image.shape)
+    settings = Processing(1.5, round_intensities=True, intensity_range=(90.0, 115.0))
+    volume, whole, kept = process(grid.to_image(image), grid.to_image(mask.astype(np.uint8)), settings)
+    assert Grid.from_image(volume) == Grid.from_image(whole) == Grid.from_image(kept)
+    table = run(grid, image, mask, features="glcm", bins=8, processing=settings)
+    counts = [int(sitk.GetArrayViewFromImage(one).sum()) for one in (whole, kept)]
+    assert tuple(counts) == table.attrs["n_voxels"]["a"]
+    assert 0 < counts[1] < counts[0]
+    with pytest.warns(ComouldWarning, match="covers the whole mask"):
+        maps = feature_maps({"a": volume}, kept, features="glcm", radius_voxels=40, shape="box", bins=8)
+    np.testing.assert_allclose(maps.values[0], table.value, rtol=1e-12, atol=1e-12)
 
 
 # The table

@@ -16,7 +16,7 @@ from comould.habitats.model import HabitatModel
 from comould.habitats.observations import to_anndata
 from comould.habitats.perturb import Perturbation
 from comould.habitats.population import Population, fit_population, match_cases
-from comould.habitats.processing import Processing
+from comould.habitats.processing import Processing, process
 from comould.habitats.region import region_features
 from comould.habitats.rim import edge_distance, rim
 from comould.habitats.stability import FeatureStability, HabitatStability, feature_stability, habitat_stability
@@ -47,6 +47,7 @@ __all__ = [
     "match_cases",
     "otsu_thresholds",
     "pieces",
+    "process",
     "region_features",
     "rim",
     "to_anndata",

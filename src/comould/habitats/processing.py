@@ -123,8 +123,10 @@ class Region:
         return np.array(self.aligned.grid.spacing_mm[::-1])
 
 
-def region_of(image: sitk.Image, mask: sitk.Image, processing: Processing, *, name: str = "image") -> Region:
-    """Interpolate, round and re-segment.
+def process(
+    image: sitk.Image, mask: sitk.Image, processing: Processing, *, name: str = "image"
+) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
+    """Interpolate, round and re-segment, for maps of what :func:`comould.habitats.region_features` would measure.
 
     Parameters
     ----------
@@ -137,11 +139,33 @@ def region_of(image: sitk.Image, mask: sitk.Image, processing: Processing, *, na
     name
         The image's name, for messages.
 
+    Returns
+    -------
+    tuple of SimpleITK.Image
+        The image (float64), the morphological and the intensity mask (uint8), on the part of the grid around the mask
+        when interpolated. Give the intensity mask to :func:`comould.habitats.feature_maps`.
+
     Raises
     ------
     InputError
         For what :func:`comould.habitats.inputs.align` refuses, and when processing leaves no voxel.
     """
+    region, image = _measured(image, mask, processing, name)
+    aligned = region.aligned
+    masks = [aligned.image(inside.astype(np.uint8), 0) for inside in (np.ones_like(region.kept), region.kept)]
+    if aligned.grid.difference(Grid.from_image(image)):
+        image = _image_on(image, aligned.grid, processing.interpolator)
+    import SimpleITK as sitk
+
+    return sitk.Cast(image, sitk.sitkFloat64), masks[0], masks[1]
+
+
+def region_of(image: sitk.Image, mask: sitk.Image, processing: Processing, *, name: str = "image") -> Region:
+    """Interpolate, round and re-segment; parameters and errors are those of :func:`process`."""
+    return _measured(image, mask, processing, name)[0]
+
+
+def _measured(image: sitk.Image, mask: sitk.Image, processing: Processing, name: str) -> tuple[Region, sitk.Image]:
     if processing.spacing_mm is not None:
         grid = regrid(Grid.from_image(mask), processing.spacing_mm)
         mask = _mask_on(mask, grid)
@@ -149,10 +173,9 @@ def region_of(image: sitk.Image, mask: sitk.Image, processing: Processing, *, na
     if processing.round_intensities:
         image = _rounded(image)
     aligned = align({name: image}, mask)
-    values = aligned.intensities[name]
-    kept = _kept(values, processing, name)
+    kept = _kept(aligned.intensities[name], processing, name)
     around, margin = _around(image, aligned)
-    return Region(aligned, name, kept, around, margin)
+    return Region(aligned, name, kept, around, margin), image
 
 
 def regrid(grid: Grid, spacing_mm: float | Sequence[float | None]) -> Grid:
