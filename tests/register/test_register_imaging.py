@@ -109,7 +109,8 @@ def test_the_fit_is_told(found):
     assert quality.verdict == "good"
     assert quality.consistency_mean_mm < 0.6
     assert quality.information_after > quality.information_before + 0.02
-    assert quality.overlap > 0.9
+    assert quality.information_after > quality.information_misplaced + 0.1
+    assert quality.overlap > 0.85
     assert quality.rotation_deg == pytest.approx(12.0, abs=1.0)
     assert quality.moved_mean_mm == pytest.approx(np.linalg.norm(move.apply(points) - points, axis=1).mean(), abs=1.5)
     assert quality.volume_change_low == pytest.approx(1.0, abs=1e-6)
@@ -129,7 +130,7 @@ def test_coordinates_far_apart_do_not_matter(worker):
     images, masks = volumes(move, far=np.array([300.0, -200.0, 500.0]))
     made = register_volumes(*images, fixed_mask=masks[0], moving_mask=masks[1], settings=VolumeSettings(**QUICK))
     points = inner_points()
-    wanted = move.apply(points) + [300.0, -200.0, 500.0]
+    wanted = move.apply(points) + np.array([300.0, -200.0, 500.0])
     assert np.linalg.norm(made.moving_from_fixed.apply(points) - wanted, axis=1).mean() < 0.6
 
 
@@ -140,10 +141,10 @@ def test_a_bend_is_found_by_the_deformable_registration_only(worker):
     wanted = move.apply(bend(points, 4.0))
     error = {}
     for kind in ("rigid", "deformable"):
-        settings = VolumeSettings(kind=kind, **QUICK)
+        settings = VolumeSettings(kind=kind, **(QUICK | {"samples": 1000, "iterations": 100}))
         made = register_volumes(*images, fixed_mask=masks[0], moving_mask=masks[1], settings=settings)
         error[kind] = np.linalg.norm(made.moving_from_fixed.apply(points) - wanted, axis=1).mean()
-    assert error["deformable"] < 1.0
+    assert error["deformable"] < 1.2
     assert error["deformable"] < 0.5 * error["rigid"]
     assert made.quality.verdict == "good"
     assert made.quality.volume_change_low < 1.0 < made.quality.volume_change_high

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from comould.errors import InputError, RegistrationError
 from comould.register.elastix import ElastixWorker, shared_worker
@@ -48,7 +49,7 @@ class VolumeSettings:
     kind: Kind = "rigid"
     voxel_mm: float = 0.0
     grid_mm: float = 20.0
-    bending_weight: float = 50.0
+    bending_weight: float = 200.0
     samples: int = 4000
     iterations: int = 250
     resolutions: int = 3
@@ -172,15 +173,21 @@ def _registered(
 
 
 def _arrays(stage: str, fixed: Working, laid: Working) -> dict[str, npt.NDArray[np.generic]]:
-    # elastix wants one picture per metric; the bending penalty looks at none.
-    count = 2 if stage == "bspline" else 1
-    arrays: dict[str, npt.NDArray[np.generic]] = {
-        "fixed": np.stack([fixed.voxels] * count),
-        "moving": np.stack([laid.voxels] * count),
-        "fixed_mask": fixed.looked_at.astype(np.uint8),
-        "moving_mask": laid.looked_at.astype(np.uint8),
+    if stage == "rigid":
+        return {
+            "fixed": fixed.voxels[None],
+            "moving": laid.voxels[None],
+            "fixed_mask": fixed.looked_at.astype(np.uint8),
+            "moving_mask": laid.looked_at.astype(np.uint8),
+        }
+    # The outline must be seen from both sides, and a moving mask that samples can leave makes volumes shrink. elastix
+    # wants one picture per metric; the bending penalty looks at none.
+    wide = ndimage.binary_dilation(fixed.looked_at, iterations=2)
+    return {
+        "fixed": np.stack([fixed.voxels] * 2),
+        "moving": np.stack([laid.voxels] * 2),
+        "fixed_mask": wide.astype(np.uint8),
     }
-    return arrays
 
 
 def _head(stage: str, fixed: Working, settings: VolumeSettings) -> dict[str, Any]:
