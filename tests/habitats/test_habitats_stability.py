@@ -65,7 +65,7 @@ def test_another_grid_moves_nothing_in_the_patient(how):
     grid = Grid.from_image(moved)
     inside = np.argwhere(array(moved) > 0)[:, ::-1]
     np.testing.assert_allclose(grid.patient_from_index(inside).mean(axis=0), middle, atol=0.3)
-    assert radius_mm(moved) == pytest.approx(radius_mm(mask), abs=0.3)
+    assert radius_mm(moved) == pytest.approx(radius_mm(mask), abs=0.4)
     assert Grid.from_image(mask).difference(grid)
     assert not array(moved)[0].any()
     assert not array(moved)[:, 0].any()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.habitats.inputs import Aligned
+from comould.habitats.perturb import cropped
 from comould.habitats.result import Habitats
 from comould.habitats.rim import edge_distance
 from comould.habitats.supervoxels import means, supervoxel_table, supervoxels
@@ -67,7 +68,9 @@ def to_anndata(habitats: Habitats, *, supervoxel_mm: float | None = None) -> Ann
     labels = sitk.GetArrayViewFromImage(habitats.labels)[tuple(at.T)].astype(np.int64)
     probabilities = means(numbers, sitk.GetArrayViewFromImage(habitats.probabilities)[tuple(at.T)].astype(np.float64))
     counts = np.stack([np.bincount(numbers[labels == n], minlength=len(table)) for n in _labels(habitats)], axis=1)
-    depth = sitk.GetArrayViewFromImage(edge_distance(habitats.labels > 0))[tuple(at.T)].astype(np.float64)
+    near, low = cropped(habitats.labels > 0)
+    deep = edge_distance(near)
+    depth = sitk.GetArrayViewFromImage(deep)[tuple((at - low[::-1]).T)].astype(np.float64)
     obs = pd.DataFrame(index=table.index.astype(str))
     obs["habitat"] = pd.Categorical(
         [habitats.names[n] for n in counts.argmax(axis=1).tolist()], categories=list(habitats.names)

@@ -9,7 +9,7 @@ of the diagonal Haar coefficients: Donoho & Johnstone, Biometrika 1994, doi 10.1
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -98,7 +98,12 @@ BINS: tuple[Perturbation, ...] = (Perturbation("bins", 16), Perturbation("bins",
 
 
 def perturbed(
-    images: Mapping[str, sitk.Image], mask: sitk.Image, how: Perturbation, *, seed: int = 0
+    images: Mapping[str, sitk.Image],
+    mask: sitk.Image,
+    how: Perturbation,
+    *,
+    seed: int = 0,
+    depth: sitk.Image | None = None,
 ) -> tuple[dict[str, sitk.Image], sitk.Image]:
     """Measure images and mask another time.
 
@@ -112,6 +117,8 @@ def perturbed(
         The perturbation; ``bins`` changes neither image nor mask.
     seed
         Of the noise.
+    depth
+        From :func:`depth_of`, where it is known already.
 
     Returns
     -------
@@ -132,9 +139,9 @@ def perturbed(
             for n, (name, image) in enumerate(images.items())
         }, mask
     if how.kind == "contour":
-        return dict(images), moved_contour(mask, how.amount)
+        return dict(images), moved_contour(mask, how.amount, depth=depth)
     if how.kind in {"rotation", "translation"}:
-        return dict(images), _regridded(mask, how)
+        return dict(images), _regridded(mask, how, depth or depth_of(mask, ()))
     return dict(images), mask
 
 
@@ -158,8 +165,14 @@ def noise_sd(image: sitk.Image, mask: sitk.Image) -> float:
     return float(1.4826 * np.median(found)) if found.size else 0.0
 
 
-def moved_contour(mask: sitk.Image, outward_mm: float) -> sitk.Image:
-    """Grow (or shrink, below 0) a mask by a distance in mm, exact in all directions whatever the voxels' shape.
+def depth_of(mask: sitk.Image, ways: Sequence[Perturbation]) -> sitk.Image:
+    """Measure the depth below a mask's edge, mm, as far outside as the perturbations need it."""
+    grown = [how.amount for how in ways if how.kind == "contour"]
+    return edge_distance(cropped(mask, max([0.0, *grown]))[0])
+
+
+def moved_contour(mask: sitk.Image, outward_mm: float, *, depth: sitk.Image | None = None) -> sitk.Image:
+    """Grow (or shrink, below 0) a mask by a distance in mm, the same in all directions whatever the voxels' shape.
 
     Raises
     ------
@@ -168,8 +181,9 @@ def moved_contour(mask: sitk.Image, outward_mm: float) -> sitk.Image:
     """
     import SimpleITK as sitk
 
-    distance = edge_distance(mask)
-    inside = sitk.GetArrayViewFromImage(distance) > -outward_mm
+    if depth is None:
+        depth = edge_distance(cropped(mask, max(outward_mm, 0.0))[0])
+    inside = sitk.GetArrayViewFromImage(depth) > -outward_mm
     if not inside.any():
         raise InputError(
             subject=f"mask shrunk by {-outward_mm:g} mm",
@@ -177,7 +191,24 @@ def moved_contour(mask: sitk.Image, outward_mm: float) -> sitk.Image:
             found="none",
             remedy="Shrink it less",
         )
-    return Grid.from_image(distance).to_image(inside.astype(np.uint8))
+    grid = Grid.from_image(mask)
+    whole = np.zeros(grid.shape, dtype=np.uint8)
+    i, j, k = np.rint(grid.index_from_patient(depth.GetOrigin())[0]).astype(int).tolist()
+    whole[k : k + inside.shape[0], j : j + inside.shape[1], i : i + inside.shape[2]] = inside
+    return grid.to_image(whole)
+
+
+def cropped(mask: sitk.Image, margin_mm: float = 0.0) -> tuple[sitk.Image, tuple[int, int, int]]:
+    """Cut a mask to its box, a margin and three voxels; returns it and its first voxel (i, j, k)."""
+    import SimpleITK as sitk
+
+    inside = mask_indices(mask)[:, ::-1]
+    size = np.asarray(mask.GetSize())
+    margin = np.ceil(margin_mm / np.asarray(mask.GetSpacing())).astype(int) + 3
+    low = np.maximum(inside.min(axis=0) - margin, 0)
+    high = np.minimum(inside.max(axis=0) + margin + 1, size)
+    part = sitk.RegionOfInterest(mask, (high - low).tolist(), low.tolist())
+    return part, (int(low[0]), int(low[1]), int(low[2]))
 
 
 def sampled(values: FloatArray, grid: Grid, mask_idx: np.ndarray, points_mm: FloatArray) -> FloatArray:
@@ -222,7 +253,7 @@ def _noisy(image: sitk.Image, mask: sitk.Image, amount: float, seed: np.random.S
     return Grid.from_image(image).to_image(array + noise)
 
 
-def _regridded(mask: sitk.Image, how: Perturbation) -> sitk.Image:
+def _regridded(mask: sitk.Image, how: Perturbation, depth: sitk.Image) -> sitk.Image:
     """Resample the mask to a grid that is turned or moved, and large enough for it."""
     import SimpleITK as sitk
 
@@ -244,7 +275,5 @@ def _regridded(mask: sitk.Image, how: Perturbation) -> sitk.Image:
     origin = centre + axes @ ((first - phase + shift) * spacing)
     box = Grid(tuple(size.tolist()), grid.spacing_mm, tuple(origin.tolist()), axes)
     # The distance, not the mask: between voxels half-inside is no tie, and the volume stays.
-    depth = sitk.Resample(
-        edge_distance(mask), box.to_image(), sitk.Transform(), sitk.sitkLinear, -1.0, sitk.sitkFloat32
-    )
-    return sitk.Cast(depth > 0, sitk.sitkUInt8)
+    moved = sitk.Resample(depth, box.to_image(), sitk.Transform(), sitk.sitkLinear, -1.0, sitk.sitkFloat32)
+    return sitk.Cast(moved > 0, sitk.sitkUInt8)

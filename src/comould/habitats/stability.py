@@ -13,7 +13,7 @@ from comould.errors import InputError
 from comould.habitats.agreement import dice, icc, match_overlap, rand_index
 from comould.habitats.cluster import DEFAULT_FEATURES, DEFAULT_RADIUS_MM, fit_voxels
 from comould.habitats.inputs import named_images
-from comould.habitats.perturb import BINS, DEFAULT, Perturbation, perturbed, quiet, sampled
+from comould.habitats.perturb import BINS, DEFAULT, Perturbation, depth_of, perturbed, quiet, sampled
 from comould.habitats.request import Request
 from comould.habitats.result import Habitats
 from comould.habitats.voxels import Voxels, voxels_of
@@ -127,11 +127,11 @@ def feature_stability(
         raise InputError(subject="least_icc", expected="between 0 and 1", found=f"{least_icc:g}")
     given = named_images(images)
     base = voxels_of(given, mask, features=features, radius_mm=radius_mm, bins=bins)
-    measured = [np.asarray(base.values)]
+    measured, depth = [np.asarray(base.values)], depth_of(mask, ways)
     for n, how in enumerate(ways):
         _tell(progress, n, ways)
         with quiet():
-            moved, shape = perturbed(given, mask, how, seed=seed + n)
+            moved, shape = perturbed(given, mask, how, seed=seed + n, depth=depth)
             levels = int(how.amount) if how.kind == "bins" else bins
             again = voxels_of(moved, shape, features=features, radius_mm=radius_mm, bins=levels)
         measured.append(sampled(again.values, again.aligned.grid, again.aligned.mask_idx, base.points_mm))
@@ -192,11 +192,12 @@ def habitat_stability(
     points = Grid.from_image(habitats.labels).patient_from_index(inside[:, ::-1])
     own = labels[tuple(inside.T)].astype(np.int64)
     stayed, counted = np.zeros(len(own)), np.zeros(len(own))
-    rows = []
+    rows, depth = [], depth_of(mask, ways)
     for n, how in enumerate(ways):
         _tell(progress, n, ways)
         with quiet():
-            found = _again(given, mask, habitats, how, refit=refit, seed=seed + n)
+            moved, shape = perturbed(given, mask, how, seed=seed + n, depth=depth)
+            found = _again(moved, shape, habitats, how, refit=refit, seed=seed + n)
         theirs = _read(found, points)
         common = theirs > 0
         renamed = match_overlap(own[common], theirs[common]) if refit else theirs[common]
@@ -276,11 +277,10 @@ def _again(
     if model is None:  # pragma: no cover - the caller has refused it
         raise InputError(subject="habitats", expected="a model", found="none")
     s = model.settings
-    moved, shape = perturbed(images, mask, how, seed=seed)
     levels = int(how.amount) if how.kind == "bins" else s.bins
     voxels = voxels_of(
-        {name: moved[name] for name in s.images},
-        shape, features=s.features, radius_mm=s.radius_mm, bins=levels, only=s.columns,
+        {name: images[name] for name in s.images},
+        mask, features=s.features, radius_mm=s.radius_mm, bins=levels, only=s.columns,
     )  # fmt: skip
     if not refit:
         return model.label(voxels, s.scaling)
