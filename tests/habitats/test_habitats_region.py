@@ -279,6 +279,23 @@ def test_the_table_is_tidy():
     assert len(run(grid, image, mask, bins=8)) == len(feature_names()) - 2
 
 
+def test_shape_needs_no_grey_levels():
+    grid, image, mask = body((5.0, 4.0, 4.0))
+    assert len(run(grid, image, mask, features=["morphology", "ivh"], bin_width=1e-4)) == 29 + 7
+    with pytest.raises(InputError, match="at most 512 levels"):
+        run(grid, image, mask, features="histogram", bin_width=1e-4)
+
+
+def test_one_intensity_left_by_re_segmentation_is_measured():
+    grid, image, mask = body((5.0, 4.0, 4.0))
+    image = np.where(image > 100, 200.0, 50.0)
+    found = values(run(grid, image, mask, processing=Processing(intensity_range=(100.0, None)), bins=4))
+    assert found["firstorder.variance"] == found["glcm.joint_entropy"] == found["histogram.range"] == 0.0
+    assert found["ivh.volume_at_intensity_fraction_90"] == 1.0
+    assert found["ngtdm.coarseness"] == 1e6
+    assert np.isnan(found["morphology.moran_i_index"])
+
+
 def test_settings_by_image():
     grid, image, mask = body((5.0, 4.0, 4.0))
     images = {"CT": grid.to_image(image), "MR": grid.to_image(image)}

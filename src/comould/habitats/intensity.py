@@ -85,7 +85,7 @@ def intensity_volume(
     fraction = np.linspace(0.0, 1.0, n_steps)
 
     def volume_at(share: float) -> float:
-        return float(volume[np.searchsorted(fraction, share - 1e-12)])
+        return float(volume[min(int(np.searchsorted(fraction, share - 1e-12)), n_steps - 1)])
 
     def intensity_at(share: float) -> float:
         return float(low + step * int(np.count_nonzero(volume > share)))

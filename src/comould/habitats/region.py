@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 PerImage = float | Mapping[str, float] | None
+_MATRICES = {*catalogue.BY_DIRECTION, *catalogue.BY_VOLUME}
+_LEVELLED = {"firstorder", "histogram", *_MATRICES}
 COLUMNS = ["image", "family", "feature", "code", "aggregation", "value"]
 
 
@@ -159,14 +161,14 @@ def _request(
 
 def _rows(region: Region, request: _Request) -> list[tuple[str, str, str, str, float]]:
     """Family, feature, code, aggregation and value of all that is asked for."""
-    levels, n_levels = _levels(region, request)
+    levels, n_levels = _levels(region, request) if set(request.features) & _LEVELLED else (np.zeros(0, np.uint16), 0)
     measure = _measures(region, request, levels, n_levels)
-    box = _box(region, levels, n_levels, request)
+    box = _box(region, levels, n_levels, request) if set(request.features) & _MATRICES else None
     rows: list[tuple[str, str, str, str, float]] = []
     for family, wanted in request.features.items():
         known = catalogue.FAMILIES[family]
         for aggregation in request.aggregations_of(family):
-            values = measure[family]() if family in measure else texture(box, family, aggregation)
+            values = texture(box, family, aggregation) if box and family in _MATRICES else measure[family]()
             found = dict(zip(known, values.tolist(), strict=True))
             rows.extend((family, feature, known[feature], aggregation, found[feature]) for feature in wanted)
     return rows
