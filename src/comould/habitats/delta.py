@@ -135,7 +135,7 @@ def delta_maps(
     mask, follow_up_mask
         The tumour at each time, one label.
     follow_up_from_baseline
-        Registration of the two times, patient to patient (:func:`comould.study.follow_up` makes it).
+        Registration of the two times, patient to patient (:func:`comould.study.visits.follow_up` makes it).
     features, radius_mm, bins, **settings
         As for :func:`comould.habitats.feature_maps`; bins span the intensities of both times.
     error_mm
