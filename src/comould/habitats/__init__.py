@@ -4,12 +4,18 @@
 ``region_features``  the classical vector of the whole region: shape, intensity, texture, as a table
 ``fit``              habitats: clusters of voxels, with probabilities and the curve that chose their number
 ``edge_distance``    how deep each voxel lies, so that "habitat" can be told from "depth"
+``zones``            core, rim, invasive margin and rings
+``delta_maps``       what changed between two registered time points; ``transitions``: which habitat became which
+``filters``          response maps (IBSI-2) that enter beside the images
+``prepare``          shading, intensity scale, windows, units, one grid
 """
 
+from comould.habitats import filters, prepare
 from comould.habitats.catalogue import code as feature_code
 from comould.habitats.catalogue import names as feature_names
 from comould.habitats.classes import CT_TISSUE, classify, levels, otsu_thresholds
 from comould.habitats.cluster import Habitats, fit
+from comould.habitats.delta import DeltaMaps, delta_habitats, delta_maps, outline_of, transitions
 from comould.habitats.features import FeatureMaps, feature_maps
 from comould.habitats.metrics import interaction, interaction_features, ith_score, pieces, volume_fractions
 from comould.habitats.model import HabitatModel
@@ -18,11 +24,12 @@ from comould.habitats.perturb import Perturbation
 from comould.habitats.population import Population, fit_population, match_cases
 from comould.habitats.processing import Processing, process
 from comould.habitats.region import region_features
-from comould.habitats.rim import edge_distance, rim
+from comould.habitats.rim import Zones, depth_by_label, edge_distance, rim, zones
 from comould.habitats.stability import FeatureStability, HabitatStability, feature_stability, habitat_stability
 
 __all__ = [
     "CT_TISSUE",
+    "DeltaMaps",
     "FeatureMaps",
     "FeatureStability",
     "HabitatModel",
@@ -31,12 +38,17 @@ __all__ = [
     "Perturbation",
     "Population",
     "Processing",
+    "Zones",
     "classify",
+    "delta_habitats",
+    "delta_maps",
+    "depth_by_label",
     "edge_distance",
     "feature_code",
     "feature_maps",
     "feature_names",
     "feature_stability",
+    "filters",
     "fit",
     "fit_population",
     "habitat_stability",
@@ -46,10 +58,14 @@ __all__ = [
     "levels",
     "match_cases",
     "otsu_thresholds",
+    "outline_of",
     "pieces",
+    "prepare",
     "process",
     "region_features",
     "rim",
     "to_anndata",
+    "transitions",
     "volume_fractions",
+    "zones",
 ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from comould.errors import InputError, RegistrationError
 from comould.register.elastix import ElastixWorker, shared_worker
@@ -180,6 +179,8 @@ def _arrays(stage: str, fixed: Working, laid: Working) -> dict[str, npt.NDArray[
             "fixed_mask": fixed.looked_at.astype(np.uint8),
             "moving_mask": laid.looked_at.astype(np.uint8),
         }
+    from scipy import ndimage
+
     # The outline must be seen from both sides, and a moving mask that samples can leave makes volumes shrink. elastix
     # wants one picture per metric; the bending penalty looks at none.
     wide = ndimage.binary_dilation(fixed.looked_at, iterations=2)
