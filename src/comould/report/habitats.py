@@ -204,8 +204,16 @@ def summary(report: HabitatReport) -> str:
 
 
 def _chapter(id: str, name: str, heading: str, text: str = "", **rest: Any) -> dict[str, Any]:
-    empty: dict[str, Any] = {"legend": [], "pictures": [], "charts": [], "tables": [], "points": (), "pairs": []}
-    return {"id": id, "name": name, "heading": heading, "text": text, "truth": False} | empty | rest
+    empty: dict[str, Any] = {
+        "legend": [],
+        "pictures": [],
+        "charts": [],
+        "tables": [],
+        "points": (),
+        "pairs": [],
+        "beside": False,
+    }
+    return {"id": id, "name": name, "heading": heading, "text": text, "truth": False, "beside": False} | empty | rest
 
 
 def _numbers(report: HabitatReport) -> list[Figure]:
@@ -363,4 +371,6 @@ def _neighbours(report: HabitatReport) -> dict[str, Any] | None:
     if not charts and not tables:
         return None
     text = "How the habitats lie to one another. Borders are measured in mm², so flat voxels do not mislead."
-    return _chapter("neighbours", "Neighbours", "What lies beside what", text, charts=charts, tables=tables)
+    return _chapter(
+        "neighbours", "Neighbours", "What lies beside what", text, charts=charts, tables=tables, beside=True
+    )
