@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.habitats import catalogue
+from comould.habitats.boxes import ball_means
 from comould.habitats.processing import PEAK_RADIUS_MM, Processing, Region
 from comould.space import FloatArray
 
@@ -121,17 +122,7 @@ def local_peaks(region: Region) -> FloatArray:
 
     What lies outside the mask counts too; what lies outside the image does not.
     """
-    from scipy.signal import fftconvolve
-
-    reach = np.floor(PEAK_RADIUS_MM / region.spacing_kji_mm + 1e-6).astype(int)
-    axes = np.meshgrid(
-        *(np.arange(-r, r + 1) * s for r, s in zip(reach, region.spacing_kji_mm, strict=True)), indexing="ij"
-    )
-    ball = (sum(axis**2 for axis in axes) <= PEAK_RADIUS_MM**2 * (1.0 + 1e-12)).astype(np.float64)
-    known = np.isfinite(region.around)
-    total = fftconvolve(np.where(known, region.around, 0.0), ball, mode="same")
-    count = np.rint(fftconvolve(known.astype(np.float64), ball, mode="same"))
     place = region.aligned.mask_idx[region.kept] - region.aligned.low_idx + region.margin_idx
-    means = (total / np.maximum(count, 1.0))[tuple(place.T)]
+    means = ball_means(region.around, place, PEAK_RADIUS_MM, region.spacing_kji_mm)
     brightest = region.intensities == region.intensities.max()
     return np.array([means[brightest].max(), means.max()])

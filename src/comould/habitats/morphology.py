@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from comould.habitats import catalogue
+from comould.habitats.boxes import inverse_distance_sums
 from comould.habitats.enclosing import Points, ellipsoid_area, least_box, least_ellipsoid
 from comould.habitats.processing import Region
 from comould.space import FloatArray
@@ -163,37 +164,10 @@ def autocorrelation(region: Region) -> tuple[float, float]:
     n, squares = len(values), float((values**2).sum())
     if n < 2 or not squares:
         return np.nan, np.nan
-    everywhere = np.zeros((2, len(region.kept)))
-    everywhere[:, region.kept] = np.ones(n), values
-    ones, deviations = (region.aligned.in_box(one) for one in everywhere)
-    reached = _Potential(region.aligned.box, region.spacing_kji_mm)
-    of_ones, of_deviations = reached(ones), reached(deviations)
-    weight = float((ones * of_ones).sum())
-    products = float((deviations * of_deviations).sum())
+    fields = np.stack([np.ones(n), values])
+    of_ones, of_values = inverse_distance_sums(region.aligned.mask_idx[region.kept], fields, region.spacing_kji_mm)
+    weight = float(of_ones.sum())
+    products = float((values * of_values).sum())
     moran = n / weight * products / squares
-    geary = (n - 1) / (2.0 * weight) * (2.0 * float((deviations**2 * of_ones).sum()) - 2.0 * products) / squares
+    geary = (n - 1) / (2.0 * weight) * (2.0 * float((values**2 * of_ones).sum()) - 2.0 * products) / squares
     return moran, geary
-
-
-class _Potential:
-    """Sum of values over the distance to them, at every voxel of a box."""
-
-    def __init__(self, box: tuple[int, int, int], spacing_mm: FloatArray) -> None:
-        from scipy import fft
-
-        self.box = box
-        self.shape = [fft.next_fast_len(2 * n - 1, real=True) for n in box]
-        squares = np.zeros(self.shape)
-        for axis, (size, length, step) in enumerate(zip(self.shape, box, spacing_mm, strict=True)):
-            lag = np.arange(size)
-            lag = np.where(lag < length, lag, size - lag) * step
-            squares += (lag**2).reshape([-1 if a == axis else 1 for a in range(3)])
-        squares[0, 0, 0] = np.inf
-        self.weights = fft.rfftn(1.0 / np.sqrt(squares))
-
-    def __call__(self, values: FloatArray) -> FloatArray:
-        from scipy import fft
-
-        spread = fft.irfftn(fft.rfftn(values, self.shape) * self.weights, self.shape)
-        k, j, i = self.box
-        return spread[:k, :j, :i]
