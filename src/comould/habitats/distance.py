@@ -19,8 +19,10 @@ _SIGMA = 0.7
 """Gaussian of the smooth surface in voxels, along every axis: as little as hides the staircase of oblique planes."""
 _HELD = 0.05
 """Every voxel's centre stays so far (of 1) on its own side of the surface, however thin the mask."""
-_NEAR = 3.0
-"""Within so many voxel diagonals the distance to triangles is taken, beyond it that to corners of theirs."""
+_NEAR = 1.5
+"""Within so many voxel diagonals the distance to triangles is taken, beyond it that to points on them."""
+_MOST_PARTS = 12
+"""A triangle's longest side is cut into no more parts."""
 _TRIANGLES = 12
 _CHUNK = 50_000
 
@@ -70,20 +72,15 @@ def signed_distance(inside: npt.NDArray[np.bool_], spacing_mm: FloatArray, surfa
     """Distance ``(k, j, i)`` to the edge; positive inside. The border of the array must be outside."""
     if surface == "voxels":
         return np.where(inside, _to_faces(~inside, spacing_mm), -_to_faces(inside, spacing_mm))
-    corners, triangles = _smooth_surface(inside, spacing_mm)
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(corners)
-    distance = np.empty(inside.shape)
-    for side in (inside, ~inside):
-        distance[side] = _by_neighbour(side, spacing_mm, corners, tree)
-    near = distance <= _NEAR * float(np.linalg.norm(spacing_mm))
-    distance[near] = _to_triangles(np.argwhere(near) * spacing_mm, corners[triangles])
+    triangles = _smooth_surface(inside, spacing_mm)
+    near = _within(inside, _NEAR * float(np.linalg.norm(spacing_mm)), spacing_mm)
+    distance = _to_points(near, _spread_over(triangles, float(spacing_mm.min())), spacing_mm)
+    distance[near] = _to_triangles(np.argwhere(near) * spacing_mm, triangles)
     return np.where(inside, distance, -distance)
 
 
-def _smooth_surface(inside: npt.NDArray[np.bool_], spacing_mm: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Corners ``(n, 3)`` in mm along k, j, i from the array's first voxel, and triangles ``(m, 3)``."""
+def _smooth_surface(inside: npt.NDArray[np.bool_], spacing_mm: FloatArray) -> FloatArray:
+    """Triangles ``(m, 3, 3)`` in mm along k, j, i from the array's first voxel."""
     from scipy.ndimage import find_objects, gaussian_filter
     from scipy.special import ndtri
     from skimage.measure import marching_cubes
@@ -97,22 +94,53 @@ def _smooth_surface(inside: npt.NDArray[np.bool_], spacing_mm: FloatArray) -> tu
     height = ndtri(np.clip(level, 1e-9, 1.0 - 1e-9))
     corners, triangles, _, _ = marching_cubes(height, 0.0, allow_degenerate=False)
     first = np.array([s.start - margin for s in box])
-    return (corners.astype(np.float64) + first) * spacing_mm, triangles.astype(np.int64)
+    return np.asarray(((corners.astype(np.float64) + first) * spacing_mm)[triangles])
 
 
-def _by_neighbour(side: npt.NDArray[np.bool_], spacing_mm: FloatArray, corners: FloatArray, tree: object) -> FloatArray:
-    """Distance from the voxels of a side to the corner nearest to their nearest voxel of the other side."""
-    from scipy.ndimage import distance_transform_edt
+def _within(inside: npt.NDArray[np.bool_], reach_mm: float, spacing_mm: FloatArray) -> npt.NDArray[np.bool_]:
+    """Voxels whose centre lies nearer than that to one of the other side."""
+    from scipy.ndimage import distance_transform_edt, find_objects
 
-    nearest = distance_transform_edt(side, sampling=spacing_mm, return_distances=False, return_indices=True)
-    flat = np.ravel_multi_index(tuple(axis[side] for axis in nearest), side.shape)
-    voxels, which = np.unique(flat, return_inverse=True)
-    centres = np.stack(np.unravel_index(voxels, side.shape), axis=1) * spacing_mm
-    _, corner = tree.query(centres)  # type: ignore[attr-defined]
-    square = np.zeros(len(flat))
-    for axis, own in enumerate(np.nonzero(side)):
-        square += (own * spacing_mm[axis] - corners[corner, axis][which]) ** 2
-    return np.sqrt(square)
+    margin = np.ceil(reach_mm / spacing_mm).astype(int) + 1
+    box = find_objects(inside.astype(np.uint8))[0]
+    wide = tuple(
+        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margin, inside.shape, strict=True)
+    )
+    part = inside[wide]
+    found = np.zeros(inside.shape, dtype=bool)
+    found[wide] = (
+        np.where(
+            part, distance_transform_edt(part, sampling=spacing_mm), distance_transform_edt(~part, sampling=spacing_mm)
+        )
+        <= reach_mm
+    )
+    return found
+
+
+def _spread_over(triangles: FloatArray, step_mm: float) -> FloatArray:
+    """Points ``(n, 3)`` on triangles, about so far apart."""
+    edges = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(axis=1)
+    counts = np.clip(np.ceil(edges / step_mm).astype(int), 1, _MOST_PARTS)
+    points = []
+    for count in np.unique(counts).tolist():
+        u, v = (a.ravel() / count for a in np.mgrid[: count + 1, : count + 1])
+        weights = np.stack([u, v, 1.0 - u - v], axis=1)[u + v <= 1.0 + 1e-9]
+        points.append(np.einsum("wc,tcx->twx", weights, triangles[counts == count]).reshape(-1, 3))
+    # Neighbours share corners and edges.
+    return np.unique(np.concatenate(points).round(9), axis=0)
+
+
+def _to_points(near: npt.NDArray[np.bool_], points: FloatArray, spacing_mm: FloatArray) -> FloatArray:
+    """Distance from every voxel to the nearest point: looked up for some, handed on from voxel to voxel to the rest."""
+    from scipy.spatial import cKDTree
+
+    from comould.habitats._boxes import hand_on
+
+    nearest = np.full(near.shape, -1, dtype=np.int64)
+    _, nearest[near] = cKDTree(points).query(np.argwhere(near) * spacing_mm)
+    distance = np.full(near.shape, np.inf)
+    hand_on(nearest, distance, points, spacing_mm)
+    return distance
 
 
 def _to_triangles(points: FloatArray, triangles: FloatArray) -> FloatArray:
