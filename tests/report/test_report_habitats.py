@@ -84,7 +84,8 @@ def test_a_picture_of_every_slice(parts, tmp_path):
 
     names = plane_files(parts["habitats"].labels, parts["image"], tmp_path, width_px=300)
     assert names == ["slice_001.png", "slice_002.png"]
-    assert Image.open(tmp_path / names[0]).width == 300
+    with Image.open(tmp_path / names[0]) as picture:
+        assert picture.width == 300
 
 
 def test_a_report_is_an_html_file_in_a_folder(parts, tmp_path):
