@@ -124,16 +124,16 @@ def _cooccurrence_row(box: LevelBox, group: Group) -> FloatArray | None:
     from comould.habitats import _kernels
 
     n = box.n_levels
-    joint = np.zeros(n * (n + 1) // 2, dtype=np.int32)
+    counted = np.zeros(n * (n + 1) // 2, dtype=np.int32), np.zeros(n + 1, dtype=np.int64)
     levels = box.levels.ravel()
     pairs = 0
     for places, step in group:
-        pairs += _kernels._count(levels, 0, places, places + step[0], 0, len(places), 1, joint)
+        pairs += _kernels.count_pairs(levels, 0, (places, places + step[0]), (0, len(places)), 1, counted)
     if not pairs:
         return None
     row = np.zeros(_kernels.N_GLCM)
-    sums, differences, margin = (np.zeros(length, dtype=np.int64) for length in (2 * n + 1, n + 1, n + 1))
-    _kernels._glcm_row(joint, n, pairs, np.zeros(1), sums, differences, margin, row)
+    spread = tuple(np.zeros(length, dtype=np.int64) for length in (2 * n + 1, n + 1, n + 1))
+    _kernels.cooccurrence_row(counted, n, pairs, np.zeros(1), spread, row)
     return row
 
 
