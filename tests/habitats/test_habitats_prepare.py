@@ -82,7 +82,7 @@ def shaded():
 
 def test_bias_field_is_found_and_taken_out():
     grid, values, body, tissue, field = shaded()
-    found = bias_corrected(grid.to_image(values), grid.to_image(body), iterations=20)
+    found = bias_corrected(grid.to_image(values), grid.to_image(body), field_mm=30.0, iterations=20)
     corrected, sought = array(found.image), array(found.field)
     for level in (100.0, 200.0):
         before, after = (a[tissue == level].std() / a[tissue == level].mean() for a in (values, corrected))
@@ -96,7 +96,7 @@ def test_bias_field_is_found_and_taken_out():
 
 def test_bias_field_repeats_bit_for_bit_and_finds_its_own_foreground():
     grid, values, body, _, field = shaded()
-    one, other = (bias_corrected(grid.to_image(np.maximum(values, 0)), levels=2, iterations=20) for _ in range(2))
+    one, other = (bias_corrected(grid.to_image(np.maximum(values, 0)), field_mm=50.0, iterations=20) for _ in range(2))
     assert (array(one.image) == array(other.image)).all()
     assert np.corrcoef(np.log(array(one.field)[body]), np.log(field[body]))[0, 1] > 0.9
     assert one.parameters["mask"] == "Otsu foreground"
@@ -105,8 +105,8 @@ def test_bias_field_repeats_bit_for_bit_and_finds_its_own_foreground():
 def test_bias_needs_positive_intensities_where_it_is_sought():
     with pytest.raises(InputError, match="expected positive intensities in the mask"):
         bias_corrected(GRID.to_image(noise()), half())
-    with pytest.raises(InputError, match="at least one level and iteration, found 0, 50"):
-        bias_corrected(GRID.to_image(noise() + 10), half(), levels=0)
+    with pytest.raises(InputError, match=r"a positive field_mm and number of iterations, found 0\.0, 50"):
+        bias_corrected(GRID.to_image(noise() + 10), half(), field_mm=0.0)
 
 
 def cohort(n=4):
