@@ -264,3 +264,31 @@ def test_what_cannot_be_measured_again_is_refused(clear):
     tiny[np.cumsum(tiny.ravel()).reshape(tiny.shape) > 12] = 0
     with pytest.raises(InputError, match="at least 20 voxels that all measurements share"):
         feature_stability(images, Grid.from_image(mask).to_image(tiny), perturbations=[Perturbation("noise", 1.0)])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_mask_that_is_not_finite_is_refused(tumour, bad):
+    images, mask, _ = tumour(1)
+    values = array(mask).astype(np.float64)
+    values[5, 11, 12] = bad
+    with pytest.raises(InputError, match=r"mask: expected one label, found labels 1, (nan|inf)"):
+        fit(images, Grid.from_image(mask).to_image(values), n_habitats=2)
+
+
+def test_images_that_cannot_be_compared_are_refused(tumour):
+    images, mask, _ = tumour(1)
+    grid = Grid.from_image(mask)
+    far = Grid(grid.size, grid.spacing_mm, (900.0, 0.0, 0.0), grid.direction).to_image(array(images["ADC"]))
+    for change, message in (
+        ({"ADC": far}, "image 'ADC': expected it to cover the mask, found 0%"),
+        ({"ADC": grid.to_image(np.full(grid.shape, 3.0))}, "image 'ADC': expected intensities that vary"),
+        ({"ADC": sitk.Image([24, 22, 10, 2], sitk.sitkFloat32)}, "image 'ADC'.*3"),
+        ({"ADC": grid.to_image(np.zeros((*grid.shape, 2), np.float32))}, "one number per voxel"),
+    ):
+        for job in (fit, feature_stability):
+            with pytest.raises(InputError, match=message):
+                job(images | change, mask)
+    one = array(mask) * 0
+    one[5, 11, 12] = 1
+    with pytest.raises(InputError, match=r"at least|two voxels"):
+        fit(images, grid.to_image(one), n_habitats=2)

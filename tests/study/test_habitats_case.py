@@ -268,6 +268,12 @@ def test_a_model_that_is_none(files, tmp_path):
         run(files, tmp_path, model=tmp_path / "m.json")
 
 
+def test_a_window_of_hounsfield_units_for_mr_is_refused(tmp_path, test_data):
+    folder = test_data / "prostatex0000"
+    with pytest.raises(InputError, match=r"image 'T2', window 'soft_tissue': expected a CT .* found modality 'MR'"):
+        run({}, tmp_path, {"T2": folder / "t2"}, folder / "masks" / "gland_Bosma22b.nii.gz", prepare={"T2": "hu"})
+
+
 @pytest.mark.slow
 def test_real_prostate_lesion(tmp_path, test_data):
     """Oblique T2, ADC and b-value image of another grid; the SEG comes back voxel for voxel."""
