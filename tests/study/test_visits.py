@@ -97,6 +97,22 @@ def test_a_follow_up_without_an_outline_takes_the_baselines(found):
     assert made.delta.stayed.mean() > 0.97
 
 
+def test_without_an_organ_the_surroundings_are_registered(found):
+    baseline, later, there, _ = found
+    made = follow_up(
+        TimePoint(baseline.images, baseline.tumour),
+        TimePoint(later.images, later.tumour),
+        settings=QUICK,
+        features="intensity.voxel",
+    )
+    place = made.delta.grid.patient_from_index(made.delta.mask_idx[:, ::-1])
+    error = np.linalg.norm(made.registration.moving_from_fixed.apply(place) - there.apply(place), axis=1)
+    assert error.mean() < 0.8
+    elsewhere = Grid((9, 9, 9), origin_mm=(900.0, 0.0, 0.0)).to_image(np.ones((9, 9, 9), np.uint8))
+    with pytest.raises(InputError, match="baseline tumour: expected to overlap the image to register by"):
+        follow_up(TimePoint(baseline.images, elsewhere), later, settings=QUICK)
+
+
 def test_visits_that_lack_something():
     image = Grid((4, 4, 4)).to_image(np.ones((4, 4, 4)))
     with pytest.raises(InputError, match="baseline: expected a tumour mask, found none"):

@@ -14,6 +14,9 @@ Verdict = Literal["good", "doubtful", "refused"]
 MEAN_MM, MOST_MM = 2.0, 5.0
 """TG-132: mean and largest error of a registration that may be used."""
 MISPLACED_MM = 15.0
+LEAST_INFORMATION = 0.15
+"""Below it two volumes share so little that a maximum may lie anywhere (CT and T1 of a thigh 0.08 to 0.11)."""
+LEAST_OVERLAP = 0.75
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def judged(pair: tuple[Working, Working], start: Transform, there: Transform, ba
     mean, p95 = float(apart.mean()), float(np.percentile(apart, 95))
     folded = float((volume <= 0).mean())
     verdict: Verdict = "good"
-    if mean > MEAN_MM or p95 > MOST_MM or folded > 0 or overlap < 0.5:
+    shaky = folded > 0 or overlap < LEAST_OVERLAP or after < LEAST_INFORMATION
+    if mean > MEAN_MM or p95 > MOST_MM or shaky:
         verdict = "doubtful"
     if mean > MOST_MM or after < before - 0.01 or after < misplaced + 0.005 or overlap < 0.2 or folded > 0.01:
         verdict = "refused"

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from comould.errors import ComouldWarning, InputError
 from comould.habitats.delta import DeltaMaps, delta_maps, outline_of
+from comould.habitats.inputs import mask_indices
 from comould.register.imaging import VolumeRegistration, VolumeSettings, register_volumes
+from comould.space import Grid
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from comould.register.elastix import ElastixWorker
 
+SURROUNDINGS_MM = 40.0
 LEAST_ERROR_MM = 1.0
 """No registration is taken to be better than this: agreement both ways does not show what both have in common."""
 
@@ -31,7 +34,8 @@ class TimePoint:
     tumour
         One label on any grid; may be left out of the follow-up.
     organ
-        Where the registration looks, on the grid of the image that is registered; the whole image without it.
+        Where the registration looks, on the grid of the image that is registered. Without it, at the baseline:
+        what lies within 40 mm of the tumour, but not the tumour, which changes; at the follow-up: everywhere.
     """
 
     images: Mapping[str, sitk.Image]
@@ -105,7 +109,7 @@ def follow_up(
     registration = register_volumes(
         baseline.images[name],
         later.images[name],
-        fixed_mask=baseline.organ,
+        fixed_mask=baseline.organ or _surroundings(baseline.tumour, baseline.images[name]),
         moving_mask=later.organ,
         settings=settings,
         worker=worker,
@@ -134,3 +138,23 @@ def follow_up(
     )
     delta.parameters["registration"] = {"by": name, "quality": quality.said(), "settings": registration.parameters}
     return FollowUp(registration, delta)
+
+
+def _surroundings(tumour: sitk.Image, image: sitk.Image) -> sitk.Image:
+    """Voxels of the image within 40 mm of the tumour, without it."""
+    import SimpleITK as sitk
+
+    grid = Grid.from_image(image)
+    inside = mask_indices(tumour)
+    on_grid = sitk.Resample(tumour, grid.to_image(), sitk.Transform(), sitk.sitkNearestNeighbor, 0.0, sitk.sitkUInt8)
+    if not sitk.GetArrayViewFromImage(on_grid).any():
+        raise InputError(
+            subject="baseline tumour",
+            expected="to overlap the image to register by",
+            found=f"none of its {len(inside)} voxels",
+            remedy="Check that both are of the same patient and frame of reference",
+        )
+    depth = sitk.SignedMaurerDistanceMap(
+        on_grid != 0, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )
+    return sitk.And(depth > 0.0, depth <= SURROUNDINGS_MM)
