@@ -3,6 +3,11 @@
 ``feature_maps``     a number per voxel and feature (IBSI definitions), masked, anisotropy-aware
 ``region_features``  the classical vector of the whole region: shape, intensity, texture, as a table
 ``fit``              habitats: clusters of voxels, with probabilities and the curve that chose their number
+``fit_population``   the same habitats in every case of a cohort; ``HabitatModel`` takes them to new ones
+``classify``         tissue classes by thresholds; ``levels`` by Otsu's
+``feature_stability``, ``habitat_stability``   what is found again when a tumour is measured another time
+``ith_score``, ``interaction_features``, ``pieces``   how scattered, what beside what, in which pieces
+``to_anndata``       supervoxels for scanpy and squidpy
 ``edge_distance``    how deep each voxel lies, so that "habitat" can be told from "depth"
 ``zones``            core, rim, invasive margin and rings
 ``delta_maps``       what changed between two registered time points; ``transitions``: which habitat became which

@@ -286,7 +286,7 @@ def _write_exchange(run: _Run, result: HabitatsResult, loaded: LoadedImages, fol
     if series is not None:
         terms = SegmentTerms(
             names=dict(enumerate(habitats.names, start=1)),
-            parameters={"method": o.method, "habitats": len(habitats.names), "radius_mm": o.radius_mm, "seed": o.seed},
+            parameters=_short(habitats) | {"seed": o.seed},
             colours={n: habitat_colour(n) for n in range(1, len(habitats.names) + 1)},
         )
         write_seg(habitats.labels, folder / "habitats.dcm", source=series, terms=terms)
@@ -300,6 +300,13 @@ def _write_exchange(run: _Run, result: HabitatsResult, loaded: LoadedImages, fol
         return said
     cells.write_h5ad(folder / "supervoxels.h5ad")
     return said | {"supervoxels.h5ad": "AnnData of supervoxels, for scanpy and squidpy"}
+
+
+def _short(habitats: Habitats) -> dict[str, Any]:
+    """Say in a few words how habitats were found."""
+    settings = None if habitats.model is None else habitats.model.settings
+    said: dict[str, Any] = {"habitats": len(habitats.names)}
+    return said if settings is None else said | {"method": settings.method, "radius_mm": settings.radius_mm}
 
 
 def _write_planes(result: HabitatsResult, loaded: LoadedImages, folder: Path) -> dict[str, str]:
