@@ -2,115 +2,66 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.text import Text
 
 from comould.cli._guard import err, guarded, out
+from comould.cli._habitats_options import (
+    DEFAULT_OUT,
+    DicomSeries,
+    Features,
+    Images,
+    LeastIcc,
+    Mask,
+    MethodName,
+    MethodOption,
+    ModelFile,
+    NoStability,
+    Number,
+    OutFolder,
+    Overwrite,
+    Prepare,
+    RadiusMm,
+    RoiName,
+    RuleName,
+    RuleOption,
+    Seed,
+    SupervoxelMm,
+)
 from comould.errors import InputError
 
 if TYPE_CHECKING:
     from comould.study import HabitatOptions
     from comould.study.habitats_case import HabitatsResult
 
-DEFAULT_OUT = "comould_habitats"
-
-
-class MethodName(StrEnum):
-    """How voxels are grouped."""
-
-    GMM = "gmm"
-    KMEANS = "kmeans"
-    FCM = "fcm"
-
-
-class RuleName(StrEnum):
-    """What chooses the number of habitats."""
-
-    EXCESS = "excess"
-    SILHOUETTE = "silhouette"
-    CALINSKI_HARABASZ = "calinski_harabasz"
-    DAVIES_BOULDIN = "davies_bouldin"
-    GAP = "gap"
-    BIC = "bic"
-    STABILITY = "stability"
-
 
 @guarded
 def habitats(
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="NAME=PATH of a DICOM folder, NIfTI, NRRD or MHA, as T2=scans/t2; without a name image1, image2 …",
-        ),
-    ],
-    mask: Annotated[
-        Path, typer.Option("--mask", metavar="SEG", help="Label map, DICOM SEG or RTSTRUCT.", show_default=False)
-    ],
-    roi: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Region of the mask: its name or number.", show_default=False)
-    ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option("--out", help=f"Folder to write; {DEFAULT_OUT} (or the next free name) when left out."),
-    ] = None,
-    number: Annotated[
-        str, typer.Option("--habitats", metavar="N", help="How many, or auto, or auto:MOST (auto is auto:6).")
-    ] = "auto",
-    method: Annotated[
-        MethodName,
-        typer.Option(help="gmm and kmeans have a spatial prior and outliers; fcm is fuzzy, with neighbours."),
-    ] = MethodName.GMM,
-    rule: Annotated[RuleName, typer.Option(help="What chooses the number; all curves are shown.")] = RuleName.EXCESS,
-    features: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--feature",
-            metavar="NAME",
-            help="Feature or family, as glcm.joint_entropy or firstorder; repeatable. Intensity when left out.",
-        ),
-    ] = None,
-    radius_mm: Annotated[float, typer.Option("--radius-mm", help="Reach of the neighbourhood.")] = 2.0,
-    supervoxel_mm: Annotated[
-        float | None,
-        typer.Option("--supervoxel-mm", help="Two steps: group supervoxels of this size.", show_default=False),
-    ] = None,
-    prepare: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=STEPS",
-            help="Before all: hu (or hu:lung …), adc, zscore, n4; several as n4+zscore; repeatable.",
-        ),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Apply the model.json of an earlier run or cohort.", show_default=False),
-    ] = None,
-    dicom_seg: Annotated[
-        Path | None,
-        typer.Option(
-            "--dicom-seg",
-            metavar="FOLDER",
-            help="DICOM series the SEG is written for; that of the mask's grid when left out.",
-            show_default=False,
-        ),
-    ] = None,
-    no_stability: Annotated[
-        bool, typer.Option("--no-stability", help="Skip measuring again: faster, and nothing is left out.")
-    ] = False,
-    least_icc: Annotated[float, typer.Option("--least-icc", help="What a feature must reach to be used.")] = 0.75,
-    seed: Annotated[int, typer.Option(help="Same seed, same labels.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in --out.")] = False,
+    images: Images,
+    mask: Mask,
+    roi: RoiName = None,
+    out_dir: OutFolder = None,
+    number: Number = "auto",
+    method: MethodOption = MethodName.GMM,
+    rule: RuleOption = RuleName.EXCESS,
+    features: Features = None,
+    radius_mm: RadiusMm = 2.0,
+    supervoxel_mm: SupervoxelMm = None,
+    prepare: Prepare = None,
+    model: ModelFile = None,
+    dicom_seg: DicomSeries = None,
+    no_stability: NoStability = False,
+    least_icc: LeastIcc = 0.75,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find the habitats of a tumour: regions that look alike in one or several images.
 
-    Features are measured again under noise, other grids and contours, and those that do not hold still are left out;
-    so are the habitats found, and the report says how well they hold. Labels are ordered by the mean of the first
-    image, on the grid of the mask.
+    Features are measured again under noise, other grids and contours, and those that do not hold still are left out.
+    The habitats are found again in the same way, and the report says how well they hold. Labels are ordered by the
+    mean of the first image, on the grid of the mask.
 
     Exit code 0: written; 2: a mistake in the input, nothing written.
     """
