@@ -56,7 +56,7 @@ def found():
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
-@pytest.mark.parametrize("method", ["gmm", "kmeans"])
+@pytest.mark.parametrize("method", ["gmm", "kmeans", "fcm"])
 def test_habitats_and_their_number_are_recovered(k, method):
     images, mask, truth = tumour(k, seed=k)
     habitats = fit(images, mask, method=method)
@@ -211,7 +211,7 @@ def test_written_and_read_back(found, tmp_path):
     source.write_text("x")
     folder = habitats.write(tmp_path / "out", inputs={"mask": source})
     assert sorted(p.name for p in folder.iterdir()) == [
-        "habitats.csv", "habitats.nii.gz", "manifest.json", "probabilities.nii.gz", "selection.csv"
+        "habitats.csv", "habitats.nii.gz", "manifest.json", "model.json", "probabilities.nii.gz", "selection.csv"
     ]  # fmt: skip
     labels = cm.io.read_image(folder / "habitats.nii.gz")
     np.testing.assert_array_equal(array(labels), array(habitats.labels))
@@ -253,13 +253,13 @@ def test_a_failed_write_leaves_nothing(found, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "som"}, "method 'som' is neither 'gmm' nor 'kmeans'"),
+        ({"method": "som"}, "method 'som' is none of gmm, kmeans, fcm"),
         ({"n_habitats": 1}, "n_habitats 1 is not between 2 and 20"),
         ({"max_habitats": 40}, "max_habitats 40 is not"),
         ({"spatial_weight": -1.0}, "spatial_weight -1.0 is not 0 or more"),
         ({"outlier_fraction": 0.7}, "outlier_fraction 0.7"),
         ({"radius_mm": 0.0}, "radius_mm 0.0 is not a positive length"),
-        ({"colour": 1}, "habitat setting 'colour': expected one of bins, max_habitats, outlier_fraction"),
+        ({"colour": 1}, "habitat setting 'colour': expected one of bins, max_habitats, outlier_fraction, rule"),
         ({"features": "texture"}, "'texture' is unknown"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from comould.cli import check, demo, fit, mould, phantom, register, templates
+from comould.cli import check, demo, fit, habitats, mould, phantom, register, templates
 from comould.cli._guard import State
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("demo")(demo.demo)
 app.command("mould")(mould.mould)
 app.command("check")(check.check)
 app.command("fit")(fit.fit)
+app.command("habitats")(habitats.habitats)
 app.command("register")(register.register)
 app.command("phantom")(phantom.phantom)
 app.command("templates")(templates.templates)

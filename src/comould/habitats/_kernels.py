@@ -26,8 +26,15 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_jit
-def _count(levels, centre, first, second, start, stop, sign, joint):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Add (or take away) the pairs of one kernel position to the triangular count table; returns how many."""
+def count_pairs(levels, centre, pairs, bounds, sign, counted):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Add (or take away) the pairs of one kernel position to the counts; returns how many.
+
+    ``pairs`` = (first, second): flat offsets; ``bounds``: which of them; ``counted`` = (joint, margin): the triangular
+    table and the row sums of the full one.
+    """
+    first, second = pairs
+    start, stop = bounds
+    joint, margin = counted
     found = 0
     for m in range(start, stop):
         a = np.int64(levels[centre + first[m]])
@@ -38,6 +45,8 @@ def _count(levels, centre, first, second, start, stop, sign, joint):  # type: ig
         high = np.int64(max(a, b))
         # The symmetric matrix counts a pair both ways: twice on its diagonal, once in each of two cells off it.
         joint[high * (high - 1) // 2 + low - 1] += 2 * sign if a == b else sign
+        margin[a] += sign
+        margin[b] += sign
         found += 1
     return found * sign
 
@@ -48,28 +57,36 @@ def _xlogx(count, table):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 @_jit
-def _spread_counts(joint, n_levels, table, sums, differences, margin):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Sum the table along margin and diagonals; returns largest count, Σ n² and Σ n log2 n of the full matrix."""
+def _spread_counts(counted, n_levels, table, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Sum the table along its diagonals; returns largest count, Σ n² and Σ n log2 n of the full matrix.
+
+    ``spread`` = (sums, differences, present): the latter is room for the levels there are. Only their cells are looked
+    at: a small neighbourhood fills few rows of a large table.
+    """
+    joint, margin = counted
+    sums, differences, present = spread
     sums[:] = 0
     differences[:] = 0
-    margin[:] = 0
+    n_present = 0
+    for level in range(1, n_levels + 1):
+        if margin[level]:
+            present[n_present] = level
+            n_present += 1
     largest = 0
     squares = 0.0
     logs = 0.0
-    cell = 0
-    for high in range(1, n_levels + 1):
-        for low in range(1, high + 1):
-            count = int(joint[cell])
-            cell += 1
+    for m in range(n_present):
+        high = present[m]
+        row = high * (high - 1) // 2 - 1
+        for n in range(m + 1):
+            low = present[n]
+            count = int(joint[row + low])
             if count == 0:
                 continue
             largest = max(largest, count)
             mult = 1 if low == high else 2
             squares += mult * float(count) * count
             logs += mult * _xlogx(count, table)
-            margin[high] += count
-            if mult == 2:
-                margin[low] += count
             sums[high + low] += mult * count
             differences[high - low] += mult * count
     return largest, squares, logs
@@ -123,9 +140,11 @@ def _difference_features(differences, n_levels, total, table, row):  # type: ign
 
 
 @_jit
-def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def cooccurrence_row(counted, n_levels, pairs, table, spread, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Work out the 25 features of one co-occurrence table (order of ``catalogue.GLCM``)."""
-    largest, squares, joint_log = _spread_counts(joint, n_levels, table, sums, differences, margin)
+    largest, squares, joint_log = _spread_counts(counted, n_levels, table, spread)
+    margin = counted[1]
+    sums, differences, _ = spread
     total = np.float64(2 * pairs)
     mean = 0.0
     margin_log = 0.0
@@ -155,39 +174,45 @@ def _glcm_row(joint, n_levels, pairs, table, sums, differences, margin, row):  #
 
 @_jit
 def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Fill ``out[row : row + length]`` for every run (start, length, row).
+    """Add features to ``out[row : row + length]`` for every run (start, length, row).
 
+    ``columns`` ``(c, 2)`` says which feature goes to which column of ``out``, zero on entry.
     ``pairs`` = (first, second, bounds): ``first`` and ``second`` hold flat offsets of pairs; ``bounds[g]`` = (all from,
     to, lost from, to, gained from, to) of group ``g``. One group is a merged matrix;
     several are averaged over those that hold a pair.
     """
     first, second, bounds = pairs
-    joint = np.zeros(n_levels * (n_levels + 1) // 2, dtype=np.int32)
-    sums = np.zeros(2 * n_levels + 1, dtype=np.int64)
-    differences = np.zeros(n_levels + 1, dtype=np.int64)
-    margin = np.zeros(n_levels + 1, dtype=np.int64)
+    offsets = (first, second)
+    counted = (np.zeros(n_levels * (n_levels + 1) // 2, dtype=np.int32), np.zeros(n_levels + 1, dtype=np.int64))
+    spread = (
+        np.zeros(2 * n_levels + 1, dtype=np.int64),
+        np.zeros(n_levels + 1, dtype=np.int64),
+        np.zeros(n_levels + 1, dtype=np.int64),
+    )
     row = np.zeros(N_GLCM)
     for start, length, first_row in runs:
         valid = np.zeros(length, dtype=np.int64)
         for g in range(bounds.shape[0]):
-            joint[:] = 0
+            counted[0][:] = 0
+            counted[1][:] = 0
             found = 0
             for t in range(length):
                 centre = start + t
                 if t == 0:
-                    found += _count(levels, centre, first, second, bounds[g, 0], bounds[g, 1], 1, joint)
+                    found += count_pairs(levels, centre, offsets, (bounds[g, 0], bounds[g, 1]), 1, counted)
                 else:
-                    found += _count(levels, centre - 1, first, second, bounds[g, 2], bounds[g, 3], -1, joint)
-                    found += _count(levels, centre, first, second, bounds[g, 4], bounds[g, 5], 1, joint)
+                    found += count_pairs(levels, centre - 1, offsets, (bounds[g, 2], bounds[g, 3]), -1, counted)
+                    found += count_pairs(levels, centre, offsets, (bounds[g, 4], bounds[g, 5]), 1, counted)
                 if found == 0:
                     continue
-                _glcm_row(joint, n_levels, found, table, sums, differences, margin, row)
+                cooccurrence_row(counted, n_levels, found, table, spread, row)
                 valid[t] += 1
-                for c in range(columns.size):
-                    out[first_row + t, c] += row[columns[c]]
+                for c in range(columns.shape[0]):
+                    out[first_row + t, columns[c, 1]] += row[columns[c, 0]]
         for t in range(length):
-            for c in range(columns.size):
-                out[first_row + t, c] = out[first_row + t, c] / valid[t] if valid[t] else np.nan
+            for c in range(columns.shape[0]):
+                at = columns[c, 1]
+                out[first_row + t, at] = out[first_row + t, at] / valid[t] if valid[t] else np.nan
 
 
 @_jit
@@ -278,7 +303,7 @@ def first_order_runs(grey, runs, offsets, n_levels, columns, out, inside):  # ty
                     histogram[level] += 1
                     count += 1
             inside[first_row + t] = count
-            if columns.size == 0:
+            if columns.shape[0] == 0:
                 continue
             values[:count].sort()
             _first_order_row(values, count, row)
@@ -290,5 +315,5 @@ def first_order_runs(grey, runs, offsets, n_levels, columns, out, inside):  # ty
                     uniformity += share * share
             row[18] = entropy
             row[19] = uniformity
-            for c in range(columns.size):
-                out[first_row + t, c] = row[columns[c]]
+            for c in range(columns.shape[0]):
+                out[first_row + t, columns[c, 1]] = row[columns[c, 0]]

@@ -97,7 +97,7 @@ def align(
     -----
     No low-pass filter is applied before resampling to a coarser grid.
     """
-    named = _named(images)
+    named = named_images(images)
     grid = _grid(mask, "mask")
     inside_idx = mask_indices(mask)
     points_mm = grid.patient_from_index(inside_idx[:, ::-1])
@@ -148,7 +148,14 @@ def without_voxels(aligned: Aligned, keep: npt.NDArray[np.bool_]) -> Aligned:
     return replace(aligned, mask_idx=aligned.mask_idx[keep], intensities=values)
 
 
-def _named(images: Mapping[str, sitk.Image] | Sequence[sitk.Image]) -> dict[str, sitk.Image]:
+def named_images(images: Mapping[str, sitk.Image] | Sequence[sitk.Image]) -> dict[str, sitk.Image]:
+    """Give every image of a request a name (``image1``, ``image2`` … in a list).
+
+    Raises
+    ------
+    InputError
+        If there is none, or a name is empty or holds a slash.
+    """
     if isinstance(images, Mapping):
         named = {str(name): image for name, image in images.items()}
     elif isinstance(images, list | tuple):

@@ -2,10 +2,12 @@
 
 References
 ----------
-Tibshirani, Walther & Hastie, J R Stat Soc B 2001, doi 10.1111/1467-9868.00293 (the gap to a reference without groups),
-here of the silhouette (Rousseeuw 1987, doi 10.1016/0377-0427(87)90125-7). Schwarz, Ann Stat 1978,
-doi 10.1214/aos/1176344136 (BIC). Tibshirani & Walther, J Comput Graph Stat 2005, doi 10.1198/106186005X59243 (stability
-between halves), by the adjusted Rand index (Hubert & Arabie 1985, doi 10.1007/BF01908075).
+Tibshirani, Walther & Hastie, J R Stat Soc B 2001, doi 10.1111/1467-9868.00293 (gap; the excess is a gap of the
+silhouette, Rousseeuw 1987, doi 10.1016/0377-0427(87)90125-7). Caliński & Harabasz, Commun Stat 1974, doi
+10.1080/03610927408827101. Davies & Bouldin, IEEE Trans Pattern Anal Mach Intell 1979, doi 10.1109/TPAMI.1979.4766909.
+Schwarz, Ann Stat 1978, doi 10.1214/aos/1176344136 (BIC). Tibshirani & Walther, J Comput Graph Stat 2005, doi
+10.1198/106186005X59243 (stability between halves), by the adjusted Rand index (Hubert & Arabie 1985, doi
+10.1007/BF01908075).
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from comould.space import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-RULE = "largest excess of the silhouette over that of a Gaussian cloud of the same covariance, ties to the smaller"
+STABLE = 0.8
+"""Adjusted Rand index from which habitats of two halves of a tumour count as the same."""
 _SPLITS = 4
 _REFERENCES = 5
+_GAP_REFERENCES = 10
 _SILHOUETTE_SAMPLE = 3000
 _BLOCK_RADII = 4.0
 _SAMPLE = 3000
@@ -55,55 +59,80 @@ class Sample:
     n_independent: int
 
     @classmethod
-    def draw(cls, data: FloatArray, points_mm: FloatArray, radius_mm: float, *, voxel_mm3: float, seed: int) -> Self:
-        """Draw up to 3,000 voxels; as many as there are balls of ``radius_mm`` (at least 400) count as independent."""
-        balls = len(data) * voxel_mm3 / (4.0 / 3.0 * np.pi * radius_mm**3)
+    def draw(cls, data: FloatArray, points_mm: FloatArray, radius_mm: float, *, independent: float, seed: int) -> Self:
+        """Draw up to 3,000 rows; ``independent`` of them (at least 400) count as independent."""
         rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
         rows = rng.permutation(len(data))[:_SAMPLE]
-        return cls(data[rows], points_mm[rows], radius_mm, int(min(len(rows), max(balls, _LEAST))))
+        return cls(data[rows], points_mm[rows], radius_mm, int(min(len(rows), max(independent, _LEAST))))
 
 
-def curve(sample: Sample, numbers: Iterable[int], seed: int) -> pd.DataFrame:
+def curve(sample: Sample, numbers: Iterable[int], seed: int, rule: str = "excess") -> pd.DataFrame:
     """Measure every number of habitats and choose one.
+
+    Parameters
+    ----------
+    sample
+        What to choose by.
+    numbers
+        Numbers to try.
+    seed
+        Same seed, same curve.
+    rule
+        Which criterion chooses; see :data:`comould.habitats.request.RULES`.
 
     Returns
     -------
     pandas.DataFrame
-        ``n_habitats``; ``silhouette`` of k-means; ``silhouette_null`` (mean over five Gaussian clouds of the same
-        covariance); ``excess`` (their difference, which chooses); for information ``stability`` (mean adjusted Rand
-        index between the k-means of two halves of the tumour, each applied to all of the sample) and ``bic`` (of a
-        Gaussian mixture on independent voxels); ``chosen``.
+        ``n_habitats``; of k-means: ``silhouette``, ``silhouette_null`` (mean over five Gaussian clouds of the same
+        covariance), ``excess`` (their difference), ``calinski_harabasz``, ``davies_bouldin``, ``gap`` and ``gap_se``
+        (to ten uniform clouds along the principal axes); ``stability`` (mean adjusted Rand index between the k-means of
+        two halves of the tumour, each applied to all of the sample); ``bic`` (of a Gaussian mixture on independent
+        voxels); ``chosen``.
 
     Notes
     -----
-    The silhouette alone favours two groups, BIC as many as there are details: their curves are kept but do not choose.
-    For stability, cubes of four radii at a random offset are dealt to the halves at random, four times: both halves
-    hold all parts of the tumour, and neighbours, who are alike anyway, are mostly in the same half.
+    The silhouette alone favours two groups, BIC as many as there are details: their curves are kept but do not choose
+    unless asked. For stability, cubes of four radii at a random offset are dealt to the halves at random, four times:
+    both halves hold all parts of the tumour, and neighbours, who are alike anyway, are mostly in the same half.
     """
     import pandas as pd
 
-    rows = []
     numbers = list(numbers)
     shown = sample.data[:_SILHOUETTE_SAMPLE]
-    silhouettes = silhouette_curve(shown, numbers, seed)
     nulls = np.mean([silhouette_curve(cloud, numbers, seed) for cloud in _clouds(shown, seed)], axis=0)
-    for k, silhouette, null in zip(numbers, silhouettes, nulls, strict=True):
-        apart = sample.data[: sample.n_independent]
-        mixture = fit_mixture(apart, kmeans(apart, k, seed, starts=3)(apart), None, MixtureSettings(0.0))
-        bic = mixture.n_parameters * np.log(len(apart)) - 2.0 * mixture.log_likelihood.sum()
-        rows.append(
-            {
-                "n_habitats": k,
-                "silhouette": float(silhouette),
-                "silhouette_null": float(null),
-                "excess": float(silhouette - null),
-                "stability": _stability(sample, k, seed),
-                "bic": float(bic),
-            }
-        )
-    table = pd.DataFrame(rows)
-    table["chosen"] = table.index == table["excess"].idxmax()
+    labellings = [kmeans(shown, k, seed, starts=3)(shown) for k in numbers]
+    table = pd.DataFrame({"n_habitats": numbers})
+    table["silhouette"] = _silhouettes(shown, labellings)
+    table["silhouette_null"] = nulls
+    table["excess"] = table["silhouette"] - table["silhouette_null"]
+    table["calinski_harabasz"], table["davies_bouldin"] = zip(
+        *(_indices(shown, labels) for labels in labellings), strict=True
+    )
+    table["gap"], table["gap_se"] = gap_curve(shown, labellings, numbers, seed)
+    table["stability"] = [_stability(sample, k, seed) for k in numbers]
+    table["bic"] = [_bic(sample.data[: sample.n_independent], k, seed) for k in numbers]
+    table["chosen"] = table.index == choose(table, rule)
     return table
+
+
+def choose(table: pd.DataFrame, rule: str) -> int:
+    """Find the row of a curve that a rule chooses; ties go to the smaller number."""
+    if rule == "gap":
+        gap, error = table["gap"].to_numpy(), table["gap_se"].to_numpy()
+        enough = np.flatnonzero(gap[:-1] >= gap[1:] - error[1:])
+        return int(enough[0]) if len(enough) else len(gap) - 1
+    if rule == "stability":
+        stable = np.flatnonzero(table["stability"].to_numpy() >= STABLE)
+        return int(stable[-1]) if len(stable) else int(table["stability"].argmax())
+    values = table[rule].to_numpy()
+    return int(values.argmin() if rule in {"davies_bouldin", "bic"} else values.argmax())
+
+
+def nothing_chosen(n_habitats: int) -> pd.DataFrame:
+    """Make the curve of a number that was given."""
+    import pandas as pd
+
+    return pd.DataFrame({"n_habitats": [n_habitats], "chosen": [True]})
 
 
 class kmeans:  # noqa: N801 - used as a function that makes a function
@@ -148,11 +177,51 @@ def _clouds(data: FloatArray, seed: int) -> list[FloatArray]:
 
 
 def silhouette_curve(data: FloatArray, numbers: Iterable[int], seed: int) -> FloatArray:
-    """Mean silhouette of k-means for every number; the distances are measured once."""
+    """Mean silhouette of k-means for every number."""
+    return _silhouettes(data, [kmeans(data, k, seed, starts=3)(data) for k in numbers])
+
+
+def _silhouettes(data: FloatArray, labellings: list[npt.NDArray[np.int64]]) -> FloatArray:
+    """Mean silhouettes; the distances are measured once."""
     from scipy.spatial.distance import cdist
 
     distances = cdist(data, data)
-    return np.array([_silhouette(distances, kmeans(data, k, seed, starts=3)(data)) for k in numbers])
+    return np.array([_silhouette(distances, labels) for labels in labellings])
+
+
+def _indices(data: FloatArray, labels: npt.NDArray[np.int64]) -> tuple[float, float]:
+    from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
+
+    if len(np.unique(labels)) < 2:
+        return 0.0, np.inf
+    return float(calinski_harabasz_score(data, labels)), float(davies_bouldin_score(data, labels))
+
+
+def gap_curve(
+    data: FloatArray, labellings: list[npt.NDArray[np.int64]], numbers: list[int], seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Gap of the log dispersion to uniform clouds in the box of the principal axes, and its standard error."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 5]))
+    centre = data.mean(axis=0)
+    axes = np.linalg.svd(data - centre, full_matrices=False)[2]
+    turned = (data - centre) @ axes.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    clouds = [rng.uniform(low, high, turned.shape) for _ in range(_GAP_REFERENCES)]
+    null = np.array(
+        [[_log_dispersion(cloud, kmeans(cloud, k, seed, starts=1)(cloud)) for k in numbers] for cloud in clouds]
+    )
+    own = np.array([_log_dispersion(data, labels) for labels in labellings])
+    return null.mean(axis=0) - own, null.std(axis=0) * np.sqrt(1.0 + 1.0 / _GAP_REFERENCES)
+
+
+def _log_dispersion(data: FloatArray, labels: npt.NDArray[np.int64]) -> float:
+    within = sum(float(((data[labels == c] - data[labels == c].mean(axis=0)) ** 2).sum()) for c in np.unique(labels))
+    return float(np.log(max(within, 1e-300)))
+
+
+def _bic(apart: FloatArray, k: int, seed: int) -> float:
+    mixture = fit_mixture(apart, kmeans(apart, k, seed, starts=3)(apart), None, MixtureSettings(0.0))
+    return float(mixture.n_parameters * np.log(len(apart)) - 2.0 * mixture.log_likelihood.sum())
 
 
 def _silhouette(distances: FloatArray, labels: npt.NDArray[np.int64]) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from comould.io.samepixels import check_same_pixels
     from comould.io.section import Section
     from comould.io.segmentation import Roi, list_rois, read_segmentation
+    from comould.io.segwrite import SegmentTerms, write_seg
     from comould.io.slide import read_section
     from comould.io.spatialdata import CaseData, read_spatialdata, write_spatialdata
     from comould.io.spots import read_spots
@@ -28,6 +29,7 @@ _MODULE_OF = {
     "Landmarks": "landmarks",
     "Roi": "segmentation",
     "Section": "section",
+    "SegmentTerms": "segwrite",
     "Transcripts": "transcripts",
     "atomic_directory": "output",
     "check_same_pixels": "samepixels",
@@ -48,6 +50,7 @@ _MODULE_OF = {
     "write_3mf": "mesh",
     "write_image": "image",
     "write_json": "output",
+    "write_seg": "segwrite",
     "write_spatialdata": "spatialdata",
     "write_stl": "mesh",
 }
@@ -57,6 +60,7 @@ __all__ = [
     "Landmarks",
     "Roi",
     "Section",
+    "SegmentTerms",
     "Transcripts",
     "atomic_directory",
     "check_same_pixels",
@@ -77,6 +81,7 @@ __all__ = [
     "write_3mf",
     "write_image",
     "write_json",
+    "write_seg",
     "write_spatialdata",
     "write_stl",
 ]

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from comould.pl.associations_figure import associations, claims, ranked, volcano
     from comould.pl.error_figure import error_by_section, error_ecdf, error_table, registration_error
     from comould.pl.fit_figure import fit
+    from comould.pl.habitat_choice_figure import selection_curves
+    from comould.pl.habitat_stability_figure import feature_stability, habitat_stability
     from comould.pl.habitats_figure import habitat_plane, habitats, selection_curve
+    from comould.pl.interaction_figure import interaction
     from comould.pl.mould_figure import mould, mould_view
     from comould.pl.plane_test_figure import plane_likelihood, plane_scores
     from comould.pl.planes_figure import plan_overview, plane, planes
@@ -28,7 +31,10 @@ _HOME = {
     "associations_figure": ("associations", "claims", "ranked", "volcano"),
     "error_figure": ("error_by_section", "error_ecdf", "error_table", "registration_error"),
     "fit_figure": ("fit",),
+    "habitat_choice_figure": ("selection_curves",),
+    "habitat_stability_figure": ("feature_stability", "habitat_stability"),
     "habitats_figure": ("habitat_plane", "habitats", "selection_curve"),
+    "interaction_figure": ("interaction",),
     "mould_figure": ("mould", "mould_view"),
     "plane_test_figure": ("plane_likelihood", "plane_scores"),
     "planes_figure": ("plan_overview", "plane", "planes"),
@@ -48,9 +54,12 @@ __all__ = [
     "error_by_section",
     "error_ecdf",
     "error_table",
+    "feature_stability",
     "fit",
     "habitat_plane",
+    "habitat_stability",
     "habitats",
+    "interaction",
     "landmark_residuals",
     "mould",
     "mould_view",
@@ -66,6 +75,7 @@ __all__ = [
     "sd_map",
     "section",
     "selection_curve",
+    "selection_curves",
     "slab_face",
     "spots",
     "stack",

@@ -99,8 +99,11 @@ def own_planes(labels: sitk.Image, most: int = 6) -> list[CutPlane]:
     import SimpleITK as sitk
 
     grid = Grid.from_image(labels)
-    held = np.flatnonzero(sitk.GetArrayViewFromImage(labels).any(axis=(1, 2)))
-    picked = held[np.unique(np.linspace(0, len(held) - 1, min(most, len(held)) + 2).round().astype(int))[1:-1]]
+    held = np.flatnonzero((sitk.GetArrayViewFromImage(labels) > 0).any(axis=(1, 2)))
+    picked = held
+    if len(held) > most:
+        # Away from both ends, where little is to be seen.
+        picked = held[np.unique(np.linspace(0, len(held) - 1, most + 2).round().astype(int))[1:-1]]
     u, v, n = grid.axes.T
     # A header's rounding would make the axes fail the plane's own check.
     v = np.cross(n, u) / np.linalg.norm(np.cross(n, u))

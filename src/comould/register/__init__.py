@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from comould.register.batch import sections
     from comould.register.elastix import ElastixWorker
     from comould.register.hops import Hop, pair
+    from comould.register.imaging import VolumeRegistration, VolumeSettings, register_volumes
+    from comould.register.imaging_quality import VolumeQuality
     from comould.register.plane import plane_raster
     from comould.register.pose import PlanePose, PoseSettings
     from comould.register.quality import LandmarkErrors, RegistrationQuality
@@ -44,11 +46,15 @@ _MODULE_OF = {
     "Thresholds": "thresholds",
     "TissueReport": "tissue",
     "Uncertainty": "result",
+    "VolumeQuality": "imaging_quality",
+    "VolumeRegistration": "imaging",
+    "VolumeSettings": "imaging",
     "find_tissue": "tissue",
     "map_spots": "spots",
     "map_transcripts": "transcripts",
     "pair": "hops",
     "plane_raster": "plane",
+    "register_volumes": "imaging",
     "section": "align",
     "section_raster": "tissue",
     "sections": "batch",
@@ -74,11 +80,15 @@ __all__ = [
     "Thresholds",
     "TissueReport",
     "Uncertainty",
+    "VolumeQuality",
+    "VolumeRegistration",
+    "VolumeSettings",
     "find_tissue",
     "map_spots",
     "map_transcripts",
     "pair",
     "plane_raster",
+    "register_volumes",
     "section",
     "section_raster",
     "sections",

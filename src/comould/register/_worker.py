@@ -37,12 +37,21 @@ class Elastix:
     def _load_wrapped_modules(self) -> None:
         from itk import elxParameterObjectPython, itkElastixRegistrationMethodPython, itkPyBufferPython
 
-        self.new_method = itkElastixRegistrationMethodPython.itkElastixRegistrationMethodIF2IF2_New
+        self.methods = {
+            2: itkElastixRegistrationMethodPython.itkElastixRegistrationMethodIF2IF2_New,
+            3: itkElastixRegistrationMethodPython.itkElastixRegistrationMethodIF3IF3_New,
+        }
         self.new_parameters = elxParameterObjectPython.elastixParameterObject_New
-        doors = {"f": itkPyBufferPython.itkPyBufferIF2, "B": itkPyBufferPython.itkPyBufferIUC2}
+        doors = {
+            ("f", 2): itkPyBufferPython.itkPyBufferIF2,
+            ("B", 2): itkPyBufferPython.itkPyBufferIUC2,
+            ("f", 3): itkPyBufferPython.itkPyBufferIF3,
+            ("B", 3): itkPyBufferPython.itkPyBufferIUC3,
+        }
 
         def image_from_array(array: np.ndarray) -> Any:
-            return doors[array.dtype.char]._GetImageViewFromArray(array, list(array.shape[::-1]), 1)
+            door = doors[array.dtype.char, array.ndim]
+            return door._GetImageViewFromArray(array, list(array.shape[::-1]), 1)
 
         self.image_from_array: Callable[[np.ndarray], Any] = image_from_array
         # Private: so it is tried here, where a change of its manner leads to the public door.
@@ -54,15 +63,15 @@ class Elastix:
     def _load_public_door(self) -> None:
         import itk
 
-        kind = itk.Image[itk.F, 2]
-        self.new_method = itk.ElastixRegistrationMethod[kind, kind].New
+        kinds = {dimension: itk.Image[itk.F, dimension] for dimension in (2, 3)}
+        self.methods = {n: itk.ElastixRegistrationMethod[kind, kind].New for n, kind in kinds.items()}
         self.new_parameters = itk.ParameterObject.New
         self.image_from_array = itk.image_from_array
 
     def image(self, array: np.ndarray, spacing: float, origin: list[float]) -> Any:
-        """Make an ITK image of a two-dimensional array."""
+        """Make an ITK image of an array of two or three dimensions."""
         image = self.image_from_array(array)
-        image.SetSpacing([spacing, spacing])
+        image.SetSpacing([spacing] * array.ndim)
         image.SetOrigin(origin)
         return image
 
@@ -70,9 +79,10 @@ class Elastix:
         """Run one elastix stage and return the parameter map of its transform.
 
         ``head`` has ``parameters`` (an elastix parameter map), and ``fixed`` and ``moving`` (spacing, origin);
-        ``arrays`` has ``fixed`` and ``moving`` ``(c, h, w)`` float32, one channel a metric, and ``fixed_mask``.
+        ``arrays`` has ``fixed`` and ``moving`` ``(c, h, w)`` or ``(c, d, h, w)`` float32, one channel a metric, and
+        ``fixed_mask``.
         """
-        method = self.new_method()
+        method = self.methods[arrays["fixed"].ndim - 1]()
         sides = (("fixed", method.AddFixedImage), ("moving", method.AddMovingImage))
         keep: list[Any] = []
         for side, add in sides:

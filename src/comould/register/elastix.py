@@ -107,7 +107,7 @@ class ElastixWorker:
             ``parameters`` (an elastix parameter map), ``fixed`` and ``moving`` (``spacing`` mm, ``origin`` mm x, y).
         arrays
             ``fixed`` and ``moving`` ``(c, h, w)`` float32, one channel per metric; ``fixed_mask`` ``(h, w)``,
-            optionally ``moving_mask``.
+            optionally ``moving_mask``; or ``(c, d, h, w)`` and ``(d, h, w)``.
         timeout_s
             Instead of the worker's own.
 

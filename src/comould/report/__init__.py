@@ -12,19 +12,30 @@ from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.report.case import CaseReport
+    from comould.report.habitats import HabitatReport, write_habitats
     from comould.report.marker_plate import write_marker_plate
     from comould.report.sheet import CuttingSheet, cutting_sheet
     from comould.report.write import write_case
 
-__all__ = ["CaseReport", "CuttingSheet", "cutting_sheet", "write_case", "write_marker_plate"]
+__all__ = [
+    "CaseReport",
+    "CuttingSheet",
+    "HabitatReport",
+    "cutting_sheet",
+    "write_case",
+    "write_habitats",
+    "write_marker_plate",
+]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
         "CaseReport": "case",
         "CuttingSheet": "sheet",
+        "HabitatReport": "habitats",
         "cutting_sheet": "sheet",
         "write_case": "write",
+        "write_habitats": "habitats",
         "write_marker_plate": "marker_plate",
     },
 )

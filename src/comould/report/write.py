@@ -62,12 +62,28 @@ def write_case(case: CaseReport | Mapping[str, Any], path: str | Path) -> Path:
     The page needs no network and runs no script: images are data URIs and a content security policy forbids the rest.
     All text is escaped.
     """
+    path = check_path(path)
+    return put(render_case(CaseReport.of(case)), path)
+
+
+def check_path(path: str | Path) -> Path:
+    """Refuse a path that cannot become a report.
+
+    Raises
+    ------
+    InputError
+        If it does not end in ``.html`` or has no folder.
+    """
     path = Path(path)
     if path.suffix.lower() not in {".html", ".htm"} or not path.parent.is_dir():
         raise InputError(
             subject=f"report {path.name}", expected="an .html file in a folder that exists", found=str(path)
         )
-    text = render_case(CaseReport.of(case))
+    return path
+
+
+def put(text: str, path: Path) -> Path:
+    """Write a page in one step: what was there goes only when the new one is complete."""
     handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -82,6 +98,19 @@ def write_case(case: CaseReport | Mapping[str, Any], path: str | Path) -> Path:
 
 def render_case(case: CaseReport) -> str:
     """Make the page as text; see :func:`write_case`."""
+    shots = figures.mould_pictures(case)
+    return page(
+        "case.html.j2",
+        case=case,
+        hero=shots[0] if shots else None,
+        summary=facts.summary(case),
+        numbers=facts.key_figures(case),
+        chapters=_chapters(case, shots),
+    )
+
+
+def page(template: str, **parts: Any) -> str:
+    """Fill a template: every text escaped, style and version added."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -93,16 +122,7 @@ def render_case(case: CaseReport) -> str:
         lstrip_blocks=True,
     )
     css = files("comould.report").joinpath("templates/case.css").read_text(encoding="utf-8")
-    shots = figures.mould_pictures(case)
-    return environment.get_template("case.html.j2").render(
-        case=case,
-        css=Markup(css),
-        version=__version__,
-        hero=shots[0] if shots else None,
-        summary=facts.summary(case),
-        numbers=facts.key_figures(case),
-        chapters=_chapters(case, shots),
-    )
+    return environment.get_template(template).render(css=Markup(css), version=__version__, **parts)
 
 
 def _chapters(case: CaseReport, mould_shots: list[Any]) -> list[dict[str, Any]]:
