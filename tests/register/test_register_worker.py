@@ -22,6 +22,14 @@ from comould.register.elastix import ElastixStageError, ElastixWorker
 from comould.register.stages import StageSettings, parameter_map
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """A shell starts its background jobs deaf to Ctrl-C; the tests are about Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def job(iterations=60, shift=1.5, size=80):
     rows, columns = np.indices((size, size)) * 0.5
     fixed = np.exp(-((columns - 20) ** 2 + (rows - 19) ** 2) / 60).astype(np.float32)
