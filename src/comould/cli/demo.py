@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from comould.cli._guard import err, guarded
+from comould.cli._bars import step_bars
+from comould.cli._guard import guarded
 from comould.cli._tell import counted_verdicts, tell
 
 DEFAULT_OUT = "comould_demo"
@@ -26,28 +27,11 @@ def demo(
 
     Needs no files, no network and no display; takes five to ten minutes on two cores.
     """
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    with Progress(
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        console=err,
-    ) as bars:
-        start = bars.add_task("Load libraries", total=None)
+    with step_bars(28) as named:
         from comould.study.demo import STEPS, run_demo
 
-        bars.update(start, total=1, completed=1)
-        tasks = {name: bars.add_task(name, total=None, start=False, visible=False) for name in STEPS}
-
-        def show(step: str, fraction: float) -> None:
-            task = tasks[step]
-            if not fraction:
-                bars.start_task(task)
-            bars.update(task, visible=True, total=1.0 if fraction else None, completed=fraction)
-
-        result = run_demo(out_dir or next_free(Path(DEFAULT_OUT)), seed=seed, overwrite=overwrite, progress=show)
+        folder = out_dir or next_free(Path(DEFAULT_OUT))
+        result = run_demo(folder, seed=seed, overwrite=overwrite, progress=named(STEPS))
     tell(summary(result.figures), result.folder, FILES)
 
 

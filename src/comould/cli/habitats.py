@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from comould.cli._guard import err, guarded, out
+from comould.cli._bars import step_bars
+from comould.cli._guard import guarded, out
 from comould.cli._habitats_options import (
     DEFAULT_OUT,
     DicomSeries,
@@ -65,20 +66,10 @@ def habitats(
 
     Exit code 0: written; 2: a mistake in the input, nothing written.
     """
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from comould.cli.demo import next_free
 
-    named, steps = parse_images(images), parse_pairs(prepare or [], "--prepare")
-    with Progress(
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description:<18}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
-        console=err,
-    ) as bars:
-        start = bars.add_task("Load libraries", total=None, note="")
+    paths, steps = parse_images(images), parse_pairs(prepare or [], "--prepare")
+    with step_bars(18) as named:
         from comould.study.habitats_case import STEPS, run_habitats
 
         options = make_options(
@@ -86,17 +77,9 @@ def habitats(
             model=model, dicom_seg=dicom_seg, stability=not no_stability, least_icc=least_icc, seed=seed,
             prepare=steps,
         )  # fmt: skip
-        bars.update(start, total=1, completed=1)
-        tasks = {name: bars.add_task(name, total=None, start=False, visible=False, note="") for name in STEPS}
-
-        def show(step: str, fraction: float, note: str) -> None:
-            if not fraction:
-                bars.start_task(tasks[step])
-            bars.update(tasks[step], visible=True, total=1.0 if fraction else None, completed=fraction, note=note)
-
         result = run_habitats(
-            named, mask, out_dir or next_free(Path(DEFAULT_OUT)), roi=roi, options=options, overwrite=overwrite,
-            progress=show,
+            paths, mask, out_dir or next_free(Path(DEFAULT_OUT)), roi=roi, options=options, overwrite=overwrite,
+            progress=named(STEPS),
         )  # fmt: skip
     _show(result)
 

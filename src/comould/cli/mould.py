@@ -107,8 +107,7 @@ def mould(
         mask = io.read_segmentation(segmentation, image=volume, roi=parse_roi(roi))
         labels = None if habitats is None else io.read_image(habitats)
         beside = Companions(habitats=labels, structures=[one.read(segmentation, volume) for one in parts])
-        asked = Asked(volume, labels, **wanted)
-        _make(mask, build | {"image": volume, "companions": beside}, asked, target, status)
+        _make(mask, build | {"image": volume, "companions": beside}, Asked(volume, labels, **wanted), target, status)
 
 
 class Target:

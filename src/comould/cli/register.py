@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from comould.cli._guard import err, guarded
+from comould.cli._bars import step_bars
+from comould.cli._guard import guarded
 from comould.cli._tell import counted_verdicts, tell
 
 if TYPE_CHECKING:
@@ -83,29 +84,12 @@ def register(
     the specimen, spots of another picture among them); all are named, nothing is written. 3: a section was rejected;
     everything is written, its spots only with --force.
     """
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from comould.cli.demo import next_free
 
-    with Progress(
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description:<22}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[note]}", markup=False),
-        TimeElapsedColumn(),
-        console=err,
-    ) as bars:
-        start = bars.add_task("Load libraries", total=None, note="")
+    with step_bars(22) as named:
         from comould.study.register_case import STEPS, RegisterOptions, run_registration
 
-        bars.update(start, total=1, completed=1)
-        tasks = {name: bars.add_task(name, total=None, start=False, visible=False, note="") for name in STEPS}
-
-        def show(step: str, fraction: float, note: str) -> None:
-            if not fraction:
-                bars.start_task(tasks[step])
-            bars.update(tasks[step], visible=True, total=1.0 if fraction else None, completed=fraction, note=note)
-
+        show = named(STEPS)
         options = RegisterOptions(
             n_samples=samples, seed=seed, workers=workers, shrinkage=shrinkage, plane=plane.value,
             deformable=not no_deformable, thresholds=thresholds, via=tuple(name.value for name in via or ()),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pandas as pd
 
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study._steps import Steps
 from comould.study.nothing import nothing_done
 
 if TYPE_CHECKING:
@@ -70,22 +70,11 @@ class DemoResult:
         return self.folder / "report.html"
 
 
-@dataclass
-class _Loop:
+@dataclass(kw_only=True)
+class _Loop(Steps):
     """What the steps hand to one another."""
 
     seed: int
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[float], None]]:
-        """Time a step and tell its progress."""
-        self.progress(name, 0.0)
-        begin = time.perf_counter()
-        yield lambda fraction: self.progress(name, fraction)
-        self.seconds[name] = round(time.perf_counter() - begin, 2)
-        self.progress(name, 1.0)
 
 
 def run_demo(
@@ -119,7 +108,7 @@ def run_demo(
     check_target(out, overwrite=overwrite)
     from comould import register
 
-    loop = _Loop(seed, progress or (lambda _step, _fraction: None))
+    loop = _Loop(seed=seed, progress=progress and (lambda step, fraction, _note: progress(step, fraction)))
     with ExitStack() as open_:
         # elastix takes half a minute to load: it starts now, in processes of its own, while the first steps run.
         workers = [open_.enter_context(register.ElastixWorker()).start() for _ in range(min(2, os.cpu_count() or 1))]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comould.errors import InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study._steps import Progress, Steps
 from comould.study.habitat_options import HabitatOptions
 from comould.study.load_habitats import LoadedImages, load_images
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from comould.habitats import FeatureStability, Habitats, HabitatStability
-
-Progress = Callable[[str, float, str], None]
-"""Called with the step under way, its fraction done, 0 to 1, and a note of a few words."""
 
 FORMAT = "comould.habitats"
 STEPS = (
@@ -60,22 +56,11 @@ class HabitatsResult:
     stability: HabitatStability | None
 
 
-@dataclass
-class _Run:
+@dataclass(kw_only=True)
+class _Run(Steps):
     """What the steps hand to one another."""
 
     options: HabitatOptions
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[float, str], None]]:
-        """Time a step and tell its progress."""
-        self.progress(name, 0.0, "")
-        begin = time.perf_counter()
-        yield lambda fraction, note: self.progress(name, fraction, note)
-        self.seconds[name] = round(time.perf_counter() - begin, 2)
-        self.progress(name, 1.0, "")
 
 
 def run_habitats(
@@ -127,7 +112,7 @@ def run_habitats(
     """
     from comould.habitats import habitat_stability
 
-    run = _Run(options or HabitatOptions(), progress or (lambda _step, _fraction, _note: None))
+    run = _Run(options=options or HabitatOptions(), progress=progress)
     check_target(out, overwrite=overwrite)
     model = run.options.read_model()
     with run.step(STEPS[0]):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import numpy as np
 
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study._steps import Progress, Steps
 from comould.study.case_folder import NAMED_PICTURES, CaseFolder
 from comould.study.load_case import LoadedCase, load_case
 from comould.study.nothing import nothing_done
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from comould.register import RegisterSettings, SectionRegistration, Stack
-
-Progress = Callable[[str, float, str], None]
-"""Called with the name of the step under way, its fraction done, 0 to 1, and a note of a few words."""
 
 FORMAT = "comould.registered_case"
 LIBRARIES = ("SimpleITK", "itk-elastix", "scikit-image", "scipy", "anndata", "spatialdata")
@@ -132,22 +128,11 @@ class RegisterResult:
         return [str(name) for name in self.table.index[self.table["verdict"] == "reject"]]
 
 
-@dataclass
-class _Run:
+@dataclass(kw_only=True)
+class _Run(Steps):
     """What the steps hand to one another."""
 
     options: RegisterOptions
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[float, str], None]]:
-        """Time a step and tell its progress."""
-        self.progress(name, 0.0, "")
-        begin = time.perf_counter()
-        yield lambda fraction, note: self.progress(name, fraction, note)
-        self.seconds[name] = round(time.perf_counter() - begin, 2)
-        self.progress(name, 1.0, "")
 
 
 def run_registration(
@@ -196,7 +181,7 @@ def run_registration(
     from comould import register
 
     options = options or RegisterOptions()
-    run = _Run(options, progress or (lambda _step, _fraction, _note: None))
+    run = _Run(options=options, progress=progress)
     check_target(out, overwrite=overwrite)
     _check_apart(Path(case), Path(out))
     settings = options.settings()
