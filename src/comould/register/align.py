@@ -238,6 +238,7 @@ def _posed(
     settings = task.settings
 
     def fitted(one: Match) -> PlanePose | None:
+        """Fit the pose with a match's map held."""
         pose = fit_pose(
             one.judge.section,
             one.planar,

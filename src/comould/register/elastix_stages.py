@@ -13,6 +13,7 @@ from comould.register.canonical import canonical_pictures
 from comould.register.dense.linear import left_out
 from comould.register.dense.warp import lay
 from comould.register.elastix import ElastixWorker
+from comould.register.elastix_parameters import usual_parameters
 from comould.register.maps import PlanarMap, Spline
 from comould.register.raster import Raster
 from comould.register.stage_settings import StageSettings
@@ -80,38 +81,21 @@ def parameter_map(
     weights = [1.0 / n_pictures] * n_pictures + [2.5 * settings.outline_weight]
     if spline:
         metrics, weights = [*metrics, "TransformBendingEnergyPenalty"], [*weights, settings.bending_weight]
-    n, levels = len(metrics), settings.resolutions
     return {
         "Registration": ["MultiMetricMultiResolutionRegistration"],
         "Metric": metrics,
         **{f"Metric{k}Weight": [weight] for k, weight in enumerate(weights)},
-        "FixedImagePyramid": ["FixedSmoothingImagePyramid"] * n,
-        "MovingImagePyramid": ["MovingSmoothingImagePyramid"] * n,
-        "Interpolator": ["LinearInterpolator"] * n,
-        "ImageSampler": ["RandomCoordinate"] * n,
-        "Optimizer": ["AdaptiveStochasticGradientDescent"],
         "Transform": ["BSplineTransform" if spline else "AffineTransform"],
-        "ResampleInterpolator": ["FinalBSplineInterpolator"],
-        "Resampler": ["DefaultResampler"],
-        "HowToCombineTransforms": ["Compose"],
-        "NumberOfResolutions": [levels],
-        "ImagePyramidSchedule": [2 ** (levels - 1 - level) for level in range(levels) for _ in range(2)],
         "FinalGridSpacingInPhysicalUnits": [settings.spacing_mm(radius_mm)],
-        "GridSpacingSchedule": [float(2 ** (levels - 1 - level)) for level in range(levels)],
-        "MaximumNumberOfIterations": [settings.spline_iterations if spline else settings.affine_iterations],
-        "NumberOfSpatialSamples": [settings.samples],
-        "NewSamplesEveryIteration": ["true"],
-        "RandomSeed": [seed],
-        "NumberOfHistogramBins": [settings.bins],
-        "AutomaticParameterEstimation": ["true"],
-        "AutomaticScalesEstimation": ["true"],
-        "AutomaticTransformInitialization": ["false"],
-        "UseMultiThreadingForMetrics": ["false"],
-        "RequiredRatioOfValidSamples": [0.05],
-        "ErodeMask": ["false"],
-        "ErodeFixedMask": ["false"],
-        "ErodeMovingMask": ["false"],
-        "WriteResultImage": ["false"],
+        **usual_parameters(
+            len(metrics),
+            2,
+            settings.resolutions,
+            iterations=settings.spline_iterations if spline else settings.affine_iterations,
+            samples=settings.samples,
+            bins=settings.bins,
+            seed=seed,
+        ),
     }
 
 

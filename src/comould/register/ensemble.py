@@ -100,15 +100,15 @@ def members_of(
     return [member(found.judge, start, worker, seed=s, settings=settings.staged, names=last) for s in seeds]
 
 
-def method_floor_mm(bend_mm: float, share: float = BENT_IN_PLANE) -> float:
-    """Say how large an error no repetition shows of a section bent by so much (see :data:`BENT_IN_PLANE`)."""
-    return float(np.hypot(METHOD_FLOOR_MM, share * bend_mm))
+def method_floor_mm(found: Match, share: float = BENT_IN_PLANE) -> float:
+    """Say how large an error no repetition shows of a section bent as this one (see :data:`BENT_IN_PLANE`)."""
+    return float(np.hypot(METHOD_FLOOR_MM, share * (found.bend_mm or USUAL_BEND_MM)))
 
 
 def flat_floor_mm(found: Match) -> float:
     """Join, per axis in the plane, what the method misses and half a pixel of either picture (as uniform errors)."""
     pixels = (found.judge.section.spacing_mm**2 + found.judge.plane.spacing_mm**2) / 12.0
-    return float(np.hypot(method_floor_mm(found.bend_mm or USUAL_BEND_MM), np.sqrt(pixels)))
+    return float(np.hypot(method_floor_mm(found), np.sqrt(pixels)))
 
 
 def floor(plane: CutPlane, found: Match, volume: Grid, pose: PlanePose | None = None) -> Uncertainty:
@@ -120,7 +120,7 @@ def floor(plane: CutPlane, found: Match, volume: Grid, pose: PlanePose | None = 
     """
     flat = flat_floor_mm(found)
     if pose is not None and pose.applied:
-        return Uncertainty(flat, method_floor_mm(found.bend_mm or USUAL_BEND_MM, BENT_ACROSS), plane.normal)
+        return Uncertainty(flat, method_floor_mm(found, BENT_ACROSS), plane.normal)
     across = np.abs(np.array(plane.normal) @ volume.axes) @ np.array(volume.spacing_mm)
     normal = np.sqrt((plane.kerf_mm**2 + float(across) ** 2) / 12.0)
     return Uncertainty(flat, float(normal), plane.normal)

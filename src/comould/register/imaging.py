@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from comould.errors import InputError, RegistrationError
 from comould.register.elastix import ElastixWorker, shared_worker
+from comould.register.elastix_parameters import usual_parameters
 from comould.register.imaging_frame import Stage, Working, best_start, working_pair
 from comould.register.imaging_quality import VolumeQuality, judged
 from comould.space import Transform
@@ -200,38 +201,20 @@ def parameter_map(stage: str, settings: VolumeSettings) -> dict[str, list[Any]]:
     """Write elastix' parameter map of a stage ('rigid' or 'bspline')."""
     spline = stage == "bspline"
     metrics = ["AdvancedMattesMutualInformation"] + (["TransformBendingEnergyPenalty"] if spline else [])
-    n, levels = len(metrics), settings.resolutions
-    factors = [2 ** (levels - 1 - level) for level in range(levels)]
     return {
         "Registration": ["MultiMetricMultiResolutionRegistration" if spline else "MultiResolutionRegistration"],
         "Metric": metrics,
         "Metric0Weight": [1.0],
         "Metric1Weight": [settings.bending_weight],
-        "FixedImagePyramid": ["FixedSmoothingImagePyramid"] * n,
-        "MovingImagePyramid": ["MovingSmoothingImagePyramid"] * n,
-        "Interpolator": ["LinearInterpolator"] * n,
-        "ImageSampler": ["RandomCoordinate"] * n,
-        "Optimizer": ["AdaptiveStochasticGradientDescent"],
         "Transform": ["BSplineTransform" if spline else "EulerTransform"],
-        "ResampleInterpolator": ["FinalBSplineInterpolator"],
-        "Resampler": ["DefaultResampler"],
-        "HowToCombineTransforms": ["Compose"],
-        "NumberOfResolutions": [levels],
-        "ImagePyramidSchedule": [factor for factor in factors for _ in range(3)],
         "FinalGridSpacingInPhysicalUnits": [settings.grid_mm] * 3,
-        "GridSpacingSchedule": [float(factor) for factor in factors],
-        "MaximumNumberOfIterations": [settings.iterations],
-        "NumberOfSpatialSamples": [settings.samples],
-        "NewSamplesEveryIteration": ["true"],
-        "RandomSeed": [settings.seed],
-        "NumberOfHistogramBins": [settings.bins],
-        "AutomaticParameterEstimation": ["true"],
-        "AutomaticScalesEstimation": ["true"],
-        "AutomaticTransformInitialization": ["false"],
-        "UseMultiThreadingForMetrics": ["false"],
-        "RequiredRatioOfValidSamples": [0.05],
-        "ErodeMask": ["false"],
-        "ErodeFixedMask": ["false"],
-        "ErodeMovingMask": ["false"],
-        "WriteResultImage": ["false"],
+        **usual_parameters(
+            len(metrics),
+            3,
+            settings.resolutions,
+            iterations=settings.iterations,
+            samples=settings.samples,
+            bins=settings.bins,
+            seed=settings.seed,
+        ),
     }

@@ -91,7 +91,9 @@ class Match:
     @property
     def bend_mm(self) -> float:
         """Root mean square displacement by the B-spline over the tissue; 0 without one."""
-        moved = self.planar.apply(self.some) - PlanarMap(self.planar.linear).apply(self.some)
+        if self.planar.spline is None:
+            return 0.0
+        moved = self.planar.spline.displacement(PlanarMap(self.planar.linear).apply(self.some))
         return float(np.sqrt(np.mean(np.sum(moved**2, axis=1))))
 
     def spread_mm(self, members: list[PlanarMap]) -> float:
