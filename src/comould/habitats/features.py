@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from comould.errors import ComouldWarning, InputError
 from comould.habitats import catalogue
+from comould.habitats._settings import refuse_unknown
 from comould.habitats.inputs import Aligned, align
 from comould.habitats.mapping import all_images
 from comould.habitats.neighbourhood import Neighbourhood
@@ -160,12 +161,7 @@ def _plan(
     bin_width: PerImage,
     settings: MapSettings,
 ) -> Plan:
-    known = set(MapSettings.__annotations__)
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise InputError(
-            subject=f"setting {unknown[0]!r}", expected=f"one of {', '.join(sorted(known))}", found="an unknown one"
-        )
+    refuse_unknown(settings, MapSettings)
     return Plan(catalogue.resolve(features), radius_mm, radius_voxels, bins, bin_width, **settings)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from comould.errors import InputError
 from comould.habitats import catalogue, intensity
+from comould.habitats._settings import refuse_unknown
 from comould.habitats.discretise import discretise
 from comould.habitats.inputs import named_images
 from comould.habitats.morphology import morphology
@@ -150,12 +151,7 @@ def region_features(
 def _request(
     features: str | Sequence[str], asked: tuple[str, ...], bins: int, bin_width: PerImage, settings: RegionSettings
 ) -> _Request:
-    known = set(RegionSettings.__annotations__)
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise InputError(
-            subject=f"setting {unknown[0]!r}", expected=f"one of {', '.join(sorted(known))}", found="an unknown one"
-        )
+    refuse_unknown(settings, RegionSettings)
     return _Request(catalogue.resolve(features, catalogue.OF_REGIONS), asked, bins, bin_width, **settings)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from comould.errors import InputError
 from comould.habitats._mixture import MixtureSettings
+from comould.habitats._settings import refuse_unknown
 
 Method = Literal["gmm", "kmeans", "fcm"]
 Rule = Literal["excess", "silhouette", "calinski_harabasz", "davies_bouldin", "gap", "bic", "stability"]
@@ -92,14 +93,7 @@ class Request:
         InputError
             For a setting that is none.
         """
-        known = set(FitSettings.__annotations__)
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise InputError(
-                subject=f"habitat setting {unknown[0]!r}",
-                expected=f"one of {', '.join(sorted(known))}",
-                found="an unknown one",
-            )
+        refuse_unknown(settings, FitSettings, "habitat setting")
         return cls(n_habitats, method, radius_mm, seed, **settings)
 
     @property
