@@ -25,7 +25,7 @@ def demo(
 ) -> None:
     """Simulate a tumour, build its mould, bring its sections home, test its habitats, write a report.
 
-    Needs no files, no network and no display; takes five to ten minutes on two cores.
+    Needs no files, no network and no display; takes three minutes on two quiet cores, more on busy ones.
     """
     with step_bars(28) as named:
         from comould.study.demo import STEPS, run_demo
