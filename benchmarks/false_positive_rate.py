@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 from comould.associate.nulls import make_null
 from comould.associate.statistics import Blocks, analytic_effective, chance, t_test, unit, welch
-from comould.associate.variogram import Pairs, sample_pairs
+from comould.associate.nulls.variogram import Pairs, sample_pairs
 
 SIGMAS = (0.7, 1.5, 3.0, 5.0)
 N_SIDE = 30

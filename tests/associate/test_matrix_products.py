@@ -23,7 +23,7 @@ from comould.associate.statistics import (
     welch,
     z_scores,
 )
-from comould.associate.variogram import sample_pairs
+from comould.associate.nulls.variogram import sample_pairs
 from comould.errors import InputError
 
 N_SPOTS, N_GENES = 90, 150

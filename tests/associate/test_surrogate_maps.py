@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal, norm
 
 from comould.associate.nulls import make_null, pairs_of
 from comould.associate.statistics import Blocks, chance, unit, welch
-from comould.associate.variogram import FieldModel, fit_field, rank_correlation_table, sample_pairs
+from comould.associate.nulls.variogram import FieldModel, fit_field, rank_correlation_table, sample_pairs
 from comould.errors import InputError
 
 SIDE = 24

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from comould.associate.normalise import TILE, LogExpression
-from comould.associate.variogram import Pairs
+from comould.associate.nulls.variogram import Pairs
 from comould.space import FloatArray
 
 Float32Array = npt.NDArray[np.float32]

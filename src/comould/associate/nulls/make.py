@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from comould.associate.variogram import FieldModel, Pairs, fit_field, sample_pairs
+from comould.associate.nulls.variogram import FieldModel, Pairs, fit_field, sample_pairs
 from comould.errors import InputError
 from comould.space import FloatArray
 
@@ -37,7 +37,7 @@ class NullFit:
     range_mm
         Distance at which the fitted smooth part's correlation falls to 0.05 (0 for ``shuffle``).
     smoothness, nugget
-        Of the fitted latent field; see :class:`~comould.associate.variogram.FieldModel`.
+        Of the fitted latent field; see :class:`~comould.associate.nulls.variogram.FieldModel`.
     variogram_distance
         Root-mean-square relative difference between the map's variogram and the surrogates' mean one, over the lags
         that were fitted: 0 is perfect; the map itself is one draw, so 0.1 to 0.2 is usual for a smooth map.
@@ -45,6 +45,10 @@ class NullFit:
         Number of independent spots that would give unrelated maps of this smoothness the same chance correlation.
     lags_mm, observed, imitated
         The two variograms, each divided by its mean over all pairs.
+    refusal
+        Why nothing can be tested with this null; empty when it can.
+    doubts
+        What makes its p-values doubtful, a clause each.
     """
 
     kind: Kind
@@ -57,6 +61,8 @@ class NullFit:
     lags_mm: FloatArray
     observed: FloatArray
     imitated: FloatArray
+    refusal: str = ""
+    doubts: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain record; an infinite smoothness reads ``"gaussian"``."""
@@ -72,13 +78,21 @@ class Surrogates:
     Parameters
     ----------
     maps
-        ``(n_surrogates, n_spots)`` float32.
+        ``(n_surrogates, n_spots)`` float32. No rows for a null that is analytic.
     fit
         The record.
+    scale
+        ``(n_surrogates,)`` what a row's product with a feature of length 1 is divided by to be held against the map's
+        own correlation; ``None`` takes the row's own length. For rows that cover a part of the spots only (moved
+        maps): they are 0 where they say nothing, and centred where they say something.
+    pairs
+        Pairs of the support, for the analytic null alone.
     """
 
     maps: Float32Array
     fit: NullFit
+    scale: FloatArray | None = None
+    pairs: Pairs | None = None
 
     def __len__(self) -> int:
         return len(self.maps)
