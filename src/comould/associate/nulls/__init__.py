@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from comould.associate.nulls.make import KINDS, Kind, NullFit, Surrogates, make_null, pairs_of
+from comould.associate.nulls.make import KINDS, make_null, pairs_of
+from comould.associate.nulls.record import Kind, NullFit, Surrogates
 
 __all__ = ["KINDS", "Kind", "NullFit", "Surrogates", "make_null", "pairs_of"]

@@ -60,6 +60,16 @@ class Pairs:
         squares = 0.5 * (values[self.first] - values[self.second]) ** 2
         return np.bincount(self.lag, squares, len(self.lags_mm)) / np.maximum(self.counts, 1)
 
+    def mean_variogram(self, rows: npt.NDArray[np.floating]) -> FloatArray:
+        """Mean variogram ``(l,)`` of maps ``(m, n)``, over the pairs of which a map has both values (not NaN)."""
+        total, known = np.zeros(len(self.lags_mm)), np.zeros(len(self.lags_mm))
+        for row in rows:
+            squares = 0.5 * (row[self.first] - row[self.second]).astype(np.float64) ** 2
+            there = np.isfinite(squares)
+            total += np.bincount(self.lag[there], squares[there], len(self.lags_mm))
+            known += np.bincount(self.lag[there], minlength=len(self.lags_mm))
+        return total / np.maximum(known, 1)
+
     def normalised(self, variogram: FloatArray) -> FloatArray:
         """Divide by the mean over all pairs, which a map's own variance fixes whatever its pattern."""
         return variogram / np.maximum((variogram * self.share).sum(axis=-1, keepdims=True), 1e-300)

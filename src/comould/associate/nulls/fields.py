@@ -1,0 +1,93 @@
+"""Kind ``variogram``: Gaussian fields with the map's own variogram, given its values by rank; kind ``shuffle``."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from comould.associate.nulls.recipe import Drawn, Job
+from comould.associate.nulls.record import Float32Array
+from comould.associate.nulls.variogram import FieldModel, fit_field
+from comould.space import FloatArray
+
+_BATCH = 200
+_POINTS = 4096
+_RANKED_AT_ONCE = 1 << 22
+
+
+def draw_fields(job: Job) -> Drawn:
+    """Draw stationary isotropic fields of the map's variogram and histogram."""
+    model = fit_field(job.pairs, job.values)
+    return Drawn(ranked_fields(model, job.places.apart, job.values, job.n, job.seed), model)
+
+
+def draw_shuffled(job: Job) -> Drawn:
+    """Permute spots within sections: forgets space."""
+    rng = np.random.default_rng(job.seed)
+    maps = np.empty((job.n, len(job.values)), dtype=np.float32)
+    for row in maps:
+        for spots in job.places.members:
+            row[spots] = job.values[rng.permutation(spots)]
+    return Drawn(maps, FieldModel(np.inf, 0.0, 1.0))
+
+
+def ranked_fields(
+    model: FieldModel, positions: FloatArray, values: FloatArray, n: int, seed: np.random.SeedSequence
+) -> Float32Array:
+    """Draw ``(n, n_spots)`` fields at ``(n_spots, d)`` mm, each a permutation of ``values`` by rank.
+
+    Batches have frequencies of their own, so that no set of frequencies leaves its mark.
+    """
+    maps = np.empty((n, len(values)), dtype=np.float32)
+    centred = positions - positions.mean(axis=0)
+    ordered = np.sort(values).astype(np.float32)
+    step = max(1, _RANKED_AT_ONCE // len(values))
+    for start, rng in zip(range(0, n, _BATCH), _generators(seed, -(-n // _BATCH)), strict=True):
+        batch = maps[start : start + _BATCH]
+        gaussian_fields(model, centred, rng, batch)
+        for low in range(0, len(batch), step):
+            batch[low : low + step] = _ranked(batch[low : low + step], ordered)
+    return maps
+
+
+def _generators(seed: np.random.SeedSequence, count: int) -> list[np.random.Generator]:
+    # Named, not spawned: a sequence used twice must give the same maps twice.
+    keys = ((*seed.spawn_key, number) for number in range(count))
+    return [np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key)) for key in keys]
+
+
+def gaussian_fields(model: FieldModel, positions: FloatArray, rng: np.random.Generator, out: Float32Array) -> None:
+    """Fill ``(n, n_spots)`` with fields of variance 1 by random Fourier features, points by the fixed chunk.
+
+    The chunk bounds memory; being fixed, it leaves the bits alone.
+
+    References
+    ----------
+    Rahimi, A. & Recht, B. (2007). Random features for large-scale kernel machines. NeurIPS 20.
+    """
+    # Enough frequencies that a batch's own covariance has the freedom of the field: about one a correlated patch.
+    patches = np.prod(np.maximum(np.ptp(positions, axis=0) / max(model.scale_mm, 1e-12), 1.0))
+    count = int(np.clip(patches, 256, 1024))
+    frequencies = rng.standard_normal((count, positions.shape[1])) / model.scale_mm
+    if np.isfinite(model.smoothness):
+        freedom = 2 * model.smoothness
+        frequencies *= np.sqrt(freedom / rng.chisquare(freedom, (count, 1)))
+    weights = rng.standard_normal((2, len(out), count), dtype=np.float32)
+    weights *= np.float32(np.sqrt((1 - model.nugget) / count))
+    for low in range(0, len(positions), _POINTS):
+        phase = (positions[low : low + _POINTS] @ frequencies.T).astype(np.float32)
+        part = weights[0] @ np.cos(phase).T + weights[1] @ np.sin(phase).T
+        if model.nugget > 0:
+            part += np.float32(np.sqrt(model.nugget)) * rng.standard_normal(part.shape, dtype=np.float32)
+        out[:, low : low + _POINTS] = part
+
+
+def _ranked(fields: Float32Array, ordered: npt.NDArray[np.float32]) -> Float32Array:
+    """Give each field the sorted values by rank."""
+    levels, counts = np.unique(ordered, return_counts=True)
+    if len(levels) == 2:
+        threshold = np.partition(fields, counts[0] - 1, axis=1)[:, counts[0] - 1 : counts[0]]
+        return np.where(fields > threshold, levels[1], levels[0])
+    maps = np.empty_like(fields)
+    np.put_along_axis(maps, fields.argsort(axis=1), np.broadcast_to(ordered, fields.shape), axis=1)
+    return maps
