@@ -1,0 +1,35 @@
+"""Across patients: effects of each pooled, with the patient as the unit, or summaries of centres that share no data.
+
+Every name loads its module when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comould._lazy import attach
+
+if TYPE_CHECKING:
+    from comould.associate.cohort.leave_out import carried_by, leave_one_out
+    from comould.associate.cohort.meta import RandomEffects, random_effects
+    from comould.associate.cohort.sign_flip import SignFlips, sign_flip
+
+_MODULE_OF = {
+    "RandomEffects": "meta",
+    "SignFlips": "sign_flip",
+    "carried_by": "leave_out",
+    "leave_one_out": "leave_out",
+    "random_effects": "meta",
+    "sign_flip": "sign_flip",
+}
+
+__all__ = [
+    "RandomEffects",
+    "SignFlips",
+    "carried_by",
+    "leave_one_out",
+    "random_effects",
+    "sign_flip",
+]
+
+__getattr__, __dir__ = attach(__name__, _MODULE_OF)
