@@ -12,26 +12,33 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
-    from comould.associate.claims import ClaimOptions, make_nulls, test
+    from comould.associate.claims import make_nulls, test
     from comould.associate.features import by_feature
-    from comould.associate.gene_sets import GeneSet, genesets, read_gmt
+    from comould.associate.gene_sets import GeneSet, Resolved, genesets, read_gmt
     from comould.associate.normalise import LogExpression
     from comould.associate.nulls import NullFit, Surrogates, make_null
+    from comould.associate.options import ClaimOptions
+    from comould.associate.scoring import score
     from comould.associate.support import sample, sample_map
+    from comould.associate.symbols import SymbolCheck, check_symbols
 
 _MODULE_OF = {
     "GeneSet": "gene_sets",
     "LogExpression": "normalise",
     "NullFit": "nulls",
+    "Resolved": "gene_sets",
     "Surrogates": "nulls",
-    "ClaimOptions": "claims",
+    "SymbolCheck": "symbols",
+    "ClaimOptions": "options",
     "by_feature": "features",
+    "check_symbols": "symbols",
     "genesets": "gene_sets",
     "make_null": "nulls",
     "make_nulls": "claims",
     "read_gmt": "gene_sets",
     "sample": "support",
     "sample_map": "support",
+    "score": "scoring",
     "test": "claims",
 }
 
@@ -40,14 +47,18 @@ __all__ = [
     "GeneSet",
     "LogExpression",
     "NullFit",
+    "Resolved",
     "Surrogates",
+    "SymbolCheck",
     "by_feature",
+    "check_symbols",
     "genesets",
     "make_null",
     "make_nulls",
     "read_gmt",
     "sample",
     "sample_map",
+    "score",
     "test",
 ]
 

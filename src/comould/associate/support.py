@@ -62,7 +62,7 @@ def sample(
     InputError
         If positions are missing or of the wrong shape, or there is no label, or labels and probabilities disagree.
     """
-    _writable(adata)
+    writable(adata)
     points = positions_of(adata, positions)
     labels, probabilities, grid = _arrays(habitats)
     codes = _nearest(labels, grid, points)
@@ -117,7 +117,7 @@ def sample_map(
     """
     import SimpleITK as sitk
 
-    _writable(adata)
+    writable(adata)
     points = positions_of(adata, positions)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
@@ -166,7 +166,8 @@ def positions_of(adata: AnnData, key: str, columns: tuple[int, ...] = (3,)) -> F
     return points
 
 
-def _writable(adata: AnnData) -> None:
+def writable(adata: AnnData) -> None:
+    """Refuse a view, whose changes would not reach the table it was taken from."""
     if adata.is_view:
         raise InputError(
             subject="spots", expected="a table of its own", found="a view of another", remedy="Give adata.copy()"
