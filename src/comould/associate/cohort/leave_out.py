@@ -127,10 +127,10 @@ def _left_out(
     patients: npt.NDArray[np.object_], centres: npt.NDArray[np.object_] | None
 ) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
     if len(patients) > 1:
-        for name in patients:
+        for name in sorted(patients):
             yield "patient", str(name), np.asarray(patients != name)
     if centres is not None and len(found := pd.unique(centres)) > 1:
-        for name in found:
+        for name in sorted(found):
             yield "centre", str(name), np.asarray(centres != name)
 
 

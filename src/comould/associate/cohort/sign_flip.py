@@ -144,7 +144,7 @@ def _p_values(flips: FloatArray, shares: FloatArray) -> tuple[FloatArray, FloatA
 
 def _all_flips(count: int) -> FloatArray:
     bits = (np.arange(2 ** (count - 1))[:, None] >> np.arange(count)) & 1
-    return 1.0 - 2.0 * bits
+    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
 
 
 def _random_flips(count: int, n: int, seed: int | np.random.SeedSequence) -> FloatArray:
