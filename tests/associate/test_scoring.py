@@ -78,7 +78,7 @@ def test_scores_of_other_methods_agree_on_what_is_high(many):
     associate.score(spots, {"mine": genes})
     for method in ("scanpy", *(("ulm", "aucell") if importlib.util.find_spec("decoupler") else ())):
         associate.score(spots, {"mine": genes}, method=method, key_added=method)
-        assert np.corrcoef(spots.obs["score_mine"], spots.obs[f"{method}_mine"])[0, 1] > 0.5
+        assert np.corrcoef(spots.obs["score_mine"], spots.obs[f"{method}_mine"])[0, 1] > 0.4
 
 
 @pytest.mark.skipif(importlib.util.find_spec("decoupler") is not None, reason="decoupler is installed")
