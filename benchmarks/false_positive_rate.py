@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
+from comould.associate.blocks import Blocks, unit
+from comould.associate.chance import chance, t_test
 from comould.associate.nulls import make_null
-from comould.associate.statistics import Blocks, analytic_effective, chance, t_test, unit, welch
 from comould.associate.nulls.variogram import Pairs, sample_pairs
+from comould.associate.statistics import analytic_effective, welch
 
 SIGMAS = (0.7, 1.5, 3.0, 5.0)
 N_SIDE = 30

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from comould import associate
+from comould.associate.neighbours import neighbour_weights
 from comould.errors import ComouldWarning, InputError
 
 SETS = {"H1 set": ["own_H1", "smooth_0"], "flat set": ["flat_0", "flat_1", "flat_2"]}
@@ -192,6 +194,123 @@ def test_progress_runs_from_small_to_one(spots):
     assert told[-1] == 1
 
 
+# What else could explain it.
+
+
+def test_a_covariate_takes_its_part_of_the_evidence(make_spots):
+    spots = make_spots(0)
+    rng = np.random.default_rng(1)
+    inside = (spots.obs["habitat"] == "H1").to_numpy(dtype=float)
+    spots.obs["cellularity"] = inside + 0.4 * rng.standard_normal(spots.n_obs)
+    counts = spots.X.toarray()
+    counts[:, 20] = rng.poisson(2 * np.exp(0.8 * spots.obs["cellularity"]))
+    spots.X = sp.csr_matrix(counts)
+    gene = spots.var_names[20]
+    plain = row(associate.test(spots, n_surrogates=199), gene, "H1")
+    given = associate.test(spots, n_surrogates=199, covariates=["cellularity"])
+    assert plain["q_spatial"] < 0.01
+    assert row(given, gene, "H1")["p_spatial"] > 0.05
+    assert row(given, "own_H1", "H1")["q_spatial"] < 0.05
+    assert given.attrs["parameters"]["covariates"] == ["cellularity"]
+
+
+def test_covariates_may_be_categories_and_log_counts_and_must_be_there(make_spots):
+    spots = make_spots(0)
+    rng = np.random.default_rng(0)
+    spots.obs["slab"] = rng.choice(["a", "b", "c"], spots.n_obs)
+    spots.obs["purity"] = rng.random(spots.n_obs)
+    spots.obs.loc[spots.obs_names[:5], "purity"] = np.nan
+    spots.obs["same"] = 1.0
+    with pytest.warns(ComouldWarning, match="5 spots without slab, purity, log_counts are left out"):
+        table = associate.test(spots, n_surrogates=19, covariates=["slab", "purity", "log_counts"])
+    assert table.attrs["n_spots_left_out"] == 5
+    assert row(table, "own_H1", "H1")["statistic"] > 0.3
+    with pytest.raises(InputError, match=r"covariates: .*there is no 'depth'; 'same' does not vary.*log_counts"):
+        associate.test(spots, covariates=["depth", "same"])
+    with pytest.raises(InputError, match="is a text, not a list"):
+        associate.test(spots, covariates="purity")
+    spots.obs["itself"] = (spots.obs["habitat"] == "H1").astype(float)
+    none = associate.test(spots, n_surrogates=19, covariates=["itself"])
+    assert (none.loc[none["habitat"] == "H1", "reason"] == "the covariates say all of the habitat").all()
+
+
+@pytest.mark.parametrize("statistic", ["spearman", "lee"])
+def test_other_statistics_find_the_same_genes(make_spots, statistic):
+    spots = make_spots(0)
+    table = associate.test(spots, n_surrogates=199, statistic=statistic)
+    for habitat in ("H1", "H2", "H3"):
+        assert row(table, f"own_{habitat}", habitat)["q_spatial"] < 0.05
+    smooth = table[table["feature"].str.startswith(("smooth", "flat"))]
+    assert (smooth["p_spatial"] <= 0.05).mean() < 0.12
+
+
+def test_spearman_is_scipy_s_and_lee_s_l_is_its_formula(make_spots):
+    spots = make_spots(0)
+    spots.obs["section"] = "all"
+    counts = spots.X.toarray().astype(np.float64)
+    log = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)[:, 4]
+    inside = (spots.obs["habitat"] == "H1").to_numpy(dtype=float)
+    table = associate.test(spots, n_surrogates=9, statistic="spearman")
+    assert row(table, spots.var_names[4], "H1")["statistic"] == pytest.approx(
+        stats.spearmanr(inside, log.round(9)).statistic
+    )
+    weights = neighbour_weights(spots.obsm["spatial_patient"]).toarray()
+    x, y = inside - inside.mean(), log - log.mean()
+    lee = (
+        len(x)
+        / (weights.sum(axis=1) ** 2).sum()
+        * ((weights @ x) @ (weights @ y))
+        / np.linalg.norm(x)
+        / np.linalg.norm(y)
+    )
+    table = associate.test(spots, n_surrogates=9, statistic="lee")
+    assert row(table, spots.var_names[4], "H1")["statistic"] == pytest.approx(lee)
+
+
+def test_competitive_p_values_ask_for_more_than_the_rest(make_spots):
+    spots = make_spots(0)
+    rng = np.random.default_rng(3)
+    inside = (spots.obs["habitat"] == "H1").to_numpy(dtype=float)
+    # Every gene but the flat ones follows H1: a set of such genes follows it too, but no more than the rest.
+    everywhere = rng.poisson(np.exp(0.8 * inside)[:, None] * rng.uniform(1, 4, 60))
+    reference = rng.poisson(150, (spots.n_obs, 1))
+    spots = ad.AnnData(
+        sp.csr_matrix(np.hstack([everywhere, reference]).astype(np.float32)), obs=spots.obs, obsm=spots.obsm
+    )
+    spots.var_names = [f"g{number}" for number in range(60)] + ["reference"]
+    table = associate.test(spots, genesets={"some": [f"g{number}" for number in range(10)]}, n_surrogates=199)
+    found = row(table, "some", "H1")
+    assert found["p_spatial"] < 0.001
+    assert found["p_competitive"] > 0.01
+    assert table.loc[table["kind"] == "gene", "p_competitive"].isna().all()
+
+
+def test_max_t_is_stricter_than_each_test_and_finds_what_is_strong(tested):
+    _, table = tested
+    genes = table[table["kind"] == "gene"]
+    assert (genes["p_max_t"] >= genes["p_spatial"] - 0.02).all()
+    assert row(table, "own_H1", "H1")["p_max_t"] < 0.05
+    assert (genes.loc[genes["feature"].str.startswith("smooth"), "p_max_t"] < 0.05).mean() < 0.05
+
+
+@pytest.mark.parametrize("null", ["shift", "moran", "dutilleul"])
+def test_every_null_tests(make_spots, null):
+    spots = make_spots(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ComouldWarning)
+        table = associate.test(spots, n_surrogates=199, null=null)
+    assert row(table, "own_H1", "H1")["p_spatial"] < 0.01
+    smooth = table[table["feature"].str.startswith("smooth")]
+    assert (smooth["p_spatial"] <= 0.05).mean() < 0.16
+    assert table["p_max_t"].notna().any() == (null != "dutilleul")
+
+
+def test_genes_of_two_species_are_an_error(spots):
+    spots.var_names = [f"{'GRCh38' if n % 2 else 'mm10'}_{name}" for n, name in enumerate(spots.var_names)]
+    with pytest.raises(InputError, match=r"genes of one species, found those of mm10, GRCh38"):
+        associate.test(spots)
+
+
 # What cannot be tested is marked so, with the reason; never a p-value that means nothing.
 
 
@@ -247,10 +366,13 @@ def test_habitats_that_never_meet_in_a_section_are_not_testable(make_spots):
     spots.obs["habitat"] = pd.Categorical(np.where(spots.obs["section"].isin(["S0", "S4"]), "H1", "H2"))
     table = associate.test(spots, n_surrogates=19)
     assert (table["reason"] == "no section holds spots both in and outside the habitat").all()
-    # Across sections it can be, and such bands fit no stationary field: that is said.
-    with pytest.warns(ComouldWarning, match="surrogates vary with distance otherwise") as warned:
+    # Across sections it can be, and such bands fit no stationary field: that is said, or refused.
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         across = associate.test(spots, n_surrogates=19, within_sections=False)
-    assert {str(each.message)[:2] for each in warned} == {"H1", "H2"}
+    told = {str(each.message)[:2] for each in warned if "read its p-values with care" in str(each.message)}
+    refused = {name for name, fit in across.attrs["nulls"].items() if fit["refusal"]}
+    assert told | refused == {"H1", "H2"}
     assert not across["reason"].str.startswith("no section").any()
 
 

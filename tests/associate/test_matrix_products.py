@@ -8,22 +8,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from comould.associate.blocks import Blocks, unit
+from comould.associate.chance import chance, t_test
 from comould.associate.normalise import LogExpression, raw_counts
-from comould.associate.statistics import (
-    Blocks,
-    Design,
-    analytic_effective,
-    benjamini_hochberg,
-    chance,
-    feature_effects,
-    fold_change,
-    gene_effects,
-    t_test,
-    unit,
-    welch,
-    z_scores,
-)
+from comould.associate.nulls import Surrogates
 from comould.associate.nulls.variogram import sample_pairs
+from comould.associate.products import Design, Prepared, against_features, against_genes, see
+from comould.associate.statistics import analytic_effective, benjamini_hochberg, fold_change, welch, z_scores
 from comould.errors import InputError
 
 N_SPOTS, N_GENES = 90, 150
@@ -44,6 +35,26 @@ def one_block():
     return Blocks(np.zeros(N_SPOTS, dtype=int))
 
 
+def all_genes(counts, maps, surrogates, blocks, **more):
+    """What is seen of every gene, and what chance says of it, map by map."""
+    expression, design = LogExpression(counts), Design.make(maps, blocks)
+    seen = see(expression, design, **more)
+    more.pop("members", None)
+    found = [
+        against_genes(expression, design, seen, number, prepared(rows, design, number), counted=every, **more)
+        for number, rows in enumerate(surrogates)
+    ]
+    return seen, found
+
+
+def prepared(rows, design, number):
+    return Prepared.of(Surrogates(rows, None), design, number)
+
+
+def every(here, effective):
+    return np.isfinite(effective)
+
+
 def log_expression(counts):
     return np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
 
@@ -52,13 +63,15 @@ def log_expression(counts):
 def test_expression_is_log1p_of_counts_per_ten_thousand(data, kind):
     counts = data[0]
     expression = LogExpression(kind(counts))
-    np.testing.assert_allclose(expression.log(expression.raw(5, 20)), log_expression(counts)[:, 5:20])
+    raw, log = expression.tile(5, 20)
+    np.testing.assert_allclose(log.toarray(), log_expression(counts)[:, 5:20])
+    assert (raw.toarray() == counts[:, 5:20]).all()
 
 
 def test_library_size_can_be_that_of_more_genes_than_given(data):
     counts = data[0]
     expression = LogExpression(counts[:, :10], counts.sum(axis=1))
-    np.testing.assert_allclose(expression.log(expression.raw(0, 10)), log_expression(counts)[:, :10])
+    np.testing.assert_allclose(expression.tile(0, 10)[1].toarray(), log_expression(counts)[:, :10])
 
 
 @pytest.mark.parametrize(
@@ -77,18 +90,18 @@ def test_a_spot_without_counts_is_refused():
 
 def test_statistic_is_pearson_s_correlation(data):
     counts, maps, surrogates, _ = data
-    effects, detected, _ = gene_effects(LogExpression(counts), Design.make(maps, surrogates, one_block()))
+    seen, _ = all_genes(counts, maps, surrogates, one_block())
     log = log_expression(counts)
     for gene in (0, 63, 64, 149):
         for number in range(3):
             expected = stats.pearsonr(maps[:, number], log[:, gene]).statistic
-            assert effects.statistic[number, gene] == pytest.approx(expected, abs=1e-12)
-    assert (detected == (counts > 0).sum(axis=0)).all()
+            assert seen.statistic[number, gene] == pytest.approx(expected, abs=1e-12)
+    assert (seen.detected == (counts > 0).sum(axis=0)).all()
 
 
 def test_within_sections_it_is_the_partial_correlation_given_the_section(data):
     counts, maps, surrogates, blocks = data
-    effects, _, _ = gene_effects(LogExpression(counts), Design.make(maps, surrogates, blocks))
+    effects, _ = all_genes(counts, maps, surrogates, blocks)
     dummies = (blocks.codes[:, None] == np.arange(4)).astype(float)
     log = log_expression(counts)
     for gene in (1, 70):
@@ -96,12 +109,51 @@ def test_within_sections_it_is_the_partial_correlation_given_the_section(data):
         assert effects.statistic[1, gene] == pytest.approx(stats.pearsonr(*left).statistic, abs=1e-12)
 
 
-def test_surrogate_correlations_are_those_of_centred_surrogates(data):
+@pytest.mark.parametrize("with_covariates", [False, True])
+def test_chance_is_that_of_residual_surrogates_against_residual_genes(data, with_covariates):
     counts, maps, surrogates, blocks = data
-    design = Design.make(maps, surrogates, blocks)
-    features = unit(log_expression(counts)[:, :5], blocks)
-    expected = unit(surrogates[2].astype(np.float64).T, blocks).T @ features
-    np.testing.assert_allclose(design.random(2, features.astype(np.float32)), expected, atol=1e-5)
+    if with_covariates:
+        blocks = Blocks(blocks.codes, np.random.default_rng(5).standard_normal((N_SPOTS, 2)))
+    seen, found = all_genes(counts, maps, surrogates, blocks)
+    features = unit(log_expression(counts), blocks)
+    for number in range(3):
+        random = unit(surrogates[number].astype(np.float64).T, blocks).T @ features
+        p, effective = chance(seen.statistic[number], random, N_SPOTS)
+        np.testing.assert_allclose(found[number][0].n_effective, effective, rtol=1e-4)
+        np.testing.assert_allclose(found[number][0].p_spatial, p, rtol=2e-2)
+        standing = np.abs(random) / np.sqrt((random**2).mean(axis=0, where=True)).clip(1e-9)
+        np.testing.assert_allclose(found[number][1], np.nanmax(standing[:, seen.detected > 0], axis=1), rtol=1e-4)
+
+
+def test_covariates_are_taken_off_as_a_linear_model_does(data):
+    counts, maps, _, blocks = data
+    rng = np.random.default_rng(2)
+    covariates = np.column_stack([rng.standard_normal(N_SPOTS), np.zeros(N_SPOTS), rng.random(N_SPOTS)])
+    covariates[:, 1] = 3 * covariates[:, 0] + 1
+    whole = Blocks(blocks.codes, covariates)
+    assert whole.freedom == 4 + 2
+    model = np.column_stack([blocks.codes[:, None] == np.arange(4), covariates]).astype(float)
+    seen = see(LogExpression(counts), Design.make(maps, whole))
+    log = log_expression(counts)
+    left = [column - model @ np.linalg.lstsq(model, column)[0] for column in (maps[:, 0], log[:, 3])]
+    assert seen.statistic[0, 3] == pytest.approx(stats.pearsonr(*left).statistic, abs=1e-12)
+
+
+def test_a_moved_surrogate_is_divided_by_its_own_scale(data):
+    counts, maps, surrogates, _ = data
+    blocks = one_block()
+    design = Design.make(maps, blocks)
+    rows = surrogates[0].copy()
+    rows[:, 60:] = 0
+    rows[:, :60] -= rows[:, :60].mean(axis=1, keepdims=True)
+    scale = np.linspace(1, 2, 99)
+    made = Prepared.of(Surrogates(rows, None, scale=scale), design, 0)
+    feature = log_expression(counts)[:, [4]]
+    expected = (rows.astype(np.float64) @ unit(feature, blocks))[:, 0] / scale
+    statistic = (design.maps[:, 0] @ unit(feature, blocks))[0]
+    p, _ = chance(np.array([statistic]), expected[:, None], N_SPOTS)
+    found, _ = against_features(feature, design, 0, made)
+    assert found.p_spatial[0] == pytest.approx(p[0], rel=1e-3)
 
 
 def test_naive_test_is_welch_s(data):
@@ -125,44 +177,50 @@ def test_fold_change_is_that_of_pooled_counts(data):
 
 def test_a_gene_without_counts_has_no_p_value(data):
     counts, maps, surrogates, blocks = data
-    effects, _, _ = gene_effects(LogExpression(counts), Design.make(maps, surrogates, blocks))
-    assert np.isnan(effects.p_spatial[:, 7]).all()
-    assert np.isnan(effects.p_naive[:, 7]).all()
-    assert (effects.statistic[:, 7] == 0).all()
-    assert np.isfinite(np.delete(effects.p_spatial, 7, axis=1)).all()
+    seen, found = all_genes(counts, maps, surrogates, blocks)
+    for number, (chances, _) in enumerate(found):
+        assert np.isnan(chances.p_spatial[7])
+        assert np.isnan(seen.p_naive[number, 7])
+        assert seen.statistic[number, 7] == 0
+        assert np.isfinite(np.delete(chances.p_spatial, 7)).all()
 
 
 @pytest.mark.parametrize("chunk", [1, 64, 65, 128])
 def test_chunks_do_not_change_one_bit(data, chunk):
     counts, maps, surrogates, blocks = data
-    weights = np.random.default_rng(0).random((N_GENES, 2))
-    expression = LogExpression(sp.csr_array(counts))
-    design = Design.make(maps, surrogates, blocks)
-    whole = gene_effects(expression, design, chunk=10_000, weights=weights)
-    parts = gene_effects(expression, design, chunk=chunk, weights=weights)
-    for name in ("statistic", "log2_fold_change", "p_naive", "p_spatial", "n_effective"):
+    members = np.random.default_rng(0).random((N_GENES, 2)) < 0.2
+    whole = all_genes(sp.csr_array(counts), maps, surrogates, blocks, chunk=10_000, members=members)
+    parts = all_genes(sp.csr_array(counts), maps, surrogates, blocks, chunk=chunk, members=members)
+    for name in ("statistic", "log2_fold_change", "p_naive", "scores", "contrasts"):
         np.testing.assert_array_equal(getattr(whole[0], name), getattr(parts[0], name))
-    np.testing.assert_array_equal(whole[2], parts[2])
+    for one, other in zip(whole[1], parts[1], strict=True):
+        np.testing.assert_array_equal(one[0].p_spatial, other[0].p_spatial)
+        np.testing.assert_array_equal(one[1], other[1])
 
 
-def test_set_scores_are_weighted_means_of_z_scores(data):
-    counts, maps, surrogates, blocks = data
-    weights = np.zeros((N_GENES, 1))
-    weights[[2, 80, 149], 0] = 1 / 3
-    _, _, scores = gene_effects(LogExpression(counts), Design.make(maps, surrogates, blocks), weights=weights)
-    expected = stats.zscore(log_expression(counts)[:, [2, 80, 149]], axis=0).mean(axis=1)
-    np.testing.assert_allclose(scores[:, 0], expected, atol=1e-12)
+def test_set_scores_are_means_of_z_scores_and_contrasts_set_genes_against_the_rest(data):
+    counts, maps, _, blocks = data
+    members = np.zeros((N_GENES, 1), dtype=bool)
+    members[[2, 80, 149]] = True
+    seen = see(LogExpression(counts), Design.make(maps, blocks), members=members)
+    log = log_expression(counts)
+    np.testing.assert_allclose(seen.scores[:, 0], stats.zscore(log[:, [2, 80, 149]], axis=0).mean(axis=1), atol=1e-12)
+    residuals = unit(log, blocks)
+    expected = residuals[:, members[:, 0]].mean(axis=1) - residuals[:, ~members[:, 0]].mean(axis=1)
+    np.testing.assert_allclose(blocks.centre(seen.contrasts)[:, 0], expected, atol=1e-12)
 
 
 def test_no_features_give_no_effects(data):
     _, maps, surrogates, blocks = data
-    assert feature_effects(np.empty((N_SPOTS, 0)), Design.make(maps, surrogates, blocks)).statistic.shape == (3, 0)
+    design = Design.make(maps, blocks)
+    found, _ = against_features(np.empty((N_SPOTS, 0)), design, 0, prepared(surrogates[0], design, 0))
+    assert found.p_spatial.shape == (0,)
 
 
 def test_progress_reaches_one(data):
-    counts, maps, surrogates, blocks = data
+    counts, maps, _, blocks = data
     told = []
-    gene_effects(LogExpression(counts), Design.make(maps, surrogates, blocks), chunk=64, progress=told.append)
+    see(LogExpression(counts), Design.make(maps, blocks), chunk=64, progress=told.append)
     assert told == sorted(told)
     assert told[-1] == 1
 
@@ -238,8 +296,7 @@ def test_centring_leaves_every_block_with_mean_zero(codes):
     centred = Blocks(codes).centre(values)
     for code in np.unique(codes):
         np.testing.assert_allclose(centred[codes == code].mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(
-        Blocks(codes).lengths(values.T.astype(np.float32))[0] if np.abs(centred[:, 0]).max() > 1e-3 else 0,
-        np.linalg.norm(centred[:, 0]) if np.abs(centred[:, 0]).max() > 1e-3 else 0,
-        rtol=1e-3,
-    )
+    rows = values.T.astype(np.float32) + 1000
+    lengths = Blocks(codes).centre_rows(rows)
+    np.testing.assert_allclose(rows, centred.T, atol=2e-3)
+    np.testing.assert_allclose(lengths, np.linalg.norm(centred, axis=0), atol=2e-3)

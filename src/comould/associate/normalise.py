@@ -12,7 +12,7 @@ from comould.errors import InputError
 from comould.space import FloatArray
 
 TARGET_COUNTS = 1e4
-TILE = 64
+TILE = 128
 """Genes handled by one matrix product. Fixed, so that the bits of a result do not depend on the chunk asked for."""
 
 
@@ -44,6 +44,10 @@ def raw_counts(matrix: Any, subject: str = "counts") -> sp.csc_array:
             found=wrong,
             remedy='Give the raw counts, e.g. layer="counts"; they are normalised here',
         )
+    if (data == 0).any() or not columns.has_canonical_format:
+        columns = columns.copy()
+        columns.sum_duplicates()
+        columns.eliminate_zeros()
     return columns
 
 
@@ -85,10 +89,8 @@ class LogExpression:
         """Columns."""
         return int(self.counts.shape[1])
 
-    def raw(self, start: int, stop: int) -> FloatArray:
-        """Dense raw counts ``(n_spots, stop - start)`` of some genes."""
-        return np.asarray(self.counts[:, start:stop].toarray(), dtype=np.float64)
-
-    def log(self, raw: FloatArray) -> FloatArray:
-        """Normalise dense raw counts of some genes."""
-        return np.log1p(raw * (TARGET_COUNTS / self.library)[:, None])
+    def tile(self, start: int, stop: int) -> tuple[sp.csc_array, sp.csc_array]:
+        """Sparse raw counts and log expression ``(n_spots, stop - start)`` of some genes."""
+        raw = self.counts[:, start:stop]
+        log = np.log1p(raw.data * (TARGET_COUNTS / self.library)[raw.indices])
+        return raw, sp.csc_array((log, raw.indices, raw.indptr), shape=raw.shape)

@@ -2,85 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from comould.associate.blocks import Blocks
+from comould.associate.correlation import Correlation
+from comould.associate.covariates import covariate_columns
+from comould.associate.neighbours import neighbour_weights
 from comould.associate.normalise import LogExpression, raw_counts
-from comould.associate.statistics import Blocks
+from comould.associate.options import ClaimOptions
 from comould.associate.support import positions_of
+from comould.associate.symbols import check_symbols
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-_ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}")
-
-
-@dataclass(frozen=True)
-class ClaimOptions:
-    """What can be chosen about :func:`~comould.associate.test`, given to it by keyword.
-
-    Parameters
-    ----------
-    section_key
-        Column of ``obs`` that tells sections apart; without that column all spots are one section.
-    positions
-        Key of ``obsm``: ``(n, 3)`` patient mm, or ``(n, 2)`` within each section (sections are then unrelated).
-    layer
-        Layer with the raw counts; ``""`` takes ``X``.
-    within_sections
-        Centre map and expression within each section, so that a section's own level (staining, permeabilisation,
-        depth) is no evidence.
-    min_spots
-        Fewest spots inside, and outside, a habitat.
-    min_detected
-        Fewest spots with a count of the gene.
-    min_effective
-        Fewest effective samples of a row.
-    min_coverage
-        Smallest share of a gene set that must be measured.
-    chunk
-        Genes taken out of the sparse matrix at a time; memory against speed, the result is the same to the bit.
-    """
-
-    section_key: str = "section"
-    positions: str = "spatial_patient"
-    layer: str = ""
-    within_sections: bool = True
-    min_spots: int = 20
-    min_detected: int = 10
-    min_effective: float = 20.0
-    min_coverage: float = 0.5
-    chunk: int = 512
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"{name} {getattr(self, name)} is below {least}"
-            for name, least in (("min_spots", 2), ("min_detected", 1), ("min_effective", 3), ("chunk", 1))
-            if getattr(self, name) < least
-        ]
-        if not 0 < self.min_coverage <= 1:
-            problems.append(f"min_coverage {self.min_coverage} is not above 0 and at most 1")
-        if problems:
-            raise InputError.collect(subject="options of the test", problems=problems)
-
-    @classmethod
-    def make(cls, given: Mapping[str, Any]) -> ClaimOptions:
-        """Make a record from keywords; unknown ones are named with what there is instead."""
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(given) - set(known)):
-            raise InputError(
-                subject="options of the test", expected=f"some of {', '.join(known)}", found=", ".join(unknown)
-            )
-        return cls(**given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +43,8 @@ class Spots:
         ``(n, 3)`` or ``(n, 2)``.
     sections
         ``(n,)`` codes.
+    covariates
+        ``(n, c)``.
     expression
         Counts and library sizes.
     genes
@@ -113,6 +57,7 @@ class Spots:
     names: tuple[str, ...]
     positions: FloatArray
     sections: npt.NDArray[np.intp]
+    covariates: FloatArray
     expression: LogExpression
     genes: pd.Index
 
@@ -131,7 +76,13 @@ class Spots:
         column = _column(adata, key)
         counts = raw_counts(_matrix(adata, options.layer), f"counts in {options.layer or 'X'}")
         library = np.asarray(counts.sum(axis=1)).ravel()
+        covariates = covariate_columns(adata, options.covariates, library)
         known = np.asarray(column.notna()) & np.isfinite(points).all(axis=1)
+        if lacking := int((known & ~np.isfinite(covariates).all(axis=1)).sum()):
+            warnings.warn(
+                f"{lacking} spots without {', '.join(options.covariates)} are left out", ComouldWarning, stacklevel=5
+            )
+        known &= np.isfinite(covariates).all(axis=1)
         used = known & (library > 0)
         if dropped := int((known & ~used).sum()):
             warnings.warn(f"{dropped} spots without any count are left out of the test", ComouldWarning, stacklevel=5)
@@ -145,7 +96,17 @@ class Spots:
         maps, inside, names = _maps(column[used], key)
         sections = _sections(adata, options.section_key)[used]
         expression = LogExpression(counts[used], library[used])
-        return cls(used, maps, inside, names, points[used], sections, expression, adata.var_names)
+        return cls(used, maps, inside, names, points[used], sections, covariates[used], expression, adata.var_names)
+
+    def blocks(self, options: ClaimOptions) -> Blocks:
+        """Make what is no evidence: sections, unless they are not to count, and covariates."""
+        groups = self.sections if options.within_sections else np.zeros_like(self.sections)
+        return Blocks(groups, self.covariates)
+
+    def correlation(self, options: ClaimOptions) -> Correlation:
+        """Make the statistic asked for."""
+        lee = options.statistic == "lee"
+        return Correlation(options.statistic, neighbour_weights(self.positions, self.sections) if lee else None)
 
     def problem(self, number: int, options: ClaimOptions) -> str:
         """Say why one map cannot be tested at all; empty when it can."""
@@ -155,30 +116,34 @@ class Spots:
             return f"{n_in} spots in the habitat, {options.min_spots} needed"
         if n_out < options.min_spots:
             return f"{n_out} spots outside the habitat, {options.min_spots} needed"
-        if options.within_sections:
-            level = Blocks(self.sections).centre(self.maps[:, number])
-            if np.abs(level).max() <= 1e-9 * np.abs(self.maps[:, number]).max():
-                return "no section holds spots both in and outside the habitat"
-        return ""
-
-    def hint(self, missing: tuple[str, ...]) -> str:
-        """Say why genes of a set may be missing altogether."""
-        if sum(bool(_ENSEMBL.match(str(gene))) for gene in self.genes[:100]) > min(len(self.genes), 100) / 2:
-            return " (genes here are named by Ensembl id: use symbols)"
-        lower = {str(gene).lower() for gene in self.genes}
-        if any(gene.lower() in lower for gene in missing):
-            return " (they are there in another letter case: another species?)"
+        values = self.maps[:, number]
+        for blocks, reason in (
+            (
+                Blocks(self.sections) if options.within_sections else None,
+                "no section holds spots both in and outside the habitat",
+            ),
+            (self.blocks(options) if options.covariates else None, "the covariates say all of the habitat"),
+        ):
+            if blocks is not None and np.abs(blocks.centre(values)).max() <= 1e-9 * np.abs(values).max():
+                return reason
         return ""
 
 
 def _check_genes(adata: AnnData) -> None:
-    if not adata.var_names.is_unique:
-        twice = adata.var_names[adata.var_names.duplicated()].unique()
+    found = check_symbols(adata.var_names)
+    if found.repeated:
         raise InputError(
             subject="gene names",
             expected="each once",
-            found=f"{len(twice)} more than once, such as {', '.join(map(str, twice[:3]))}",
+            found=f"{len(found.repeated)} more than once, such as {', '.join(found.repeated[:3])}",
             remedy="Sum their counts or call adata.var_names_make_unique()",
+        )
+    if found.kind == "mixed species":
+        raise InputError(
+            subject="gene names",
+            expected="genes of one species",
+            found=f"those of {', '.join(found.genomes)}",
+            remedy="Keep one species' genes and take the genome's name off",
         )
 
 

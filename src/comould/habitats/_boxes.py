@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from comould._compiled import compiled
 from comould.space import FloatArray
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def nearest_box(lines: FloatArray, side: float) -> None:
     """Replace each value of every line ``(m, n)`` by the least of (value + square of the distance to its box) along it.
 
@@ -36,7 +36,7 @@ def nearest_box(lines: FloatArray, side: float) -> None:
             lines[line, at] = best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def hand_on(nearest: npt.NDArray[np.int64], distance: FloatArray, points: FloatArray, spacing_mm: FloatArray) -> None:
     """Fill in the nearest point of every voxel ``(k, j, i)`` from that of its neighbours, and how far it is.
 

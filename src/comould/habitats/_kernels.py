@@ -7,25 +7,15 @@ numbers do not depend on where a run, a block or a tile begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
+
+from comould._compiled import compiled
 
 N_FIRST_ORDER = 20
 N_GLCM = 25
 
 
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with a cache on disk, or without where no place for one can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True, boundscheck=False)(function)
-    except RuntimeError:  # numba: "no locator available"
-        return numba.njit(nogil=True, boundscheck=False)(function)
-
-
-@_jit
+@compiled
 def count_pairs(levels, centre, pairs, bounds, sign, counted):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Add (or take away) the pairs of one kernel position to the counts; returns how many.
 
@@ -51,12 +41,12 @@ def count_pairs(levels, centre, pairs, bounds, sign, counted):  # type: ignore[n
     return found * sign
 
 
-@_jit
+@compiled
 def _xlogx(count, table):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     return table[count] if count < table.size else count * np.log2(np.float64(count))
 
 
-@_jit
+@compiled
 def _spread_counts(counted, n_levels, table, spread):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Sum the table along its diagonals; returns largest count, Σ n² and Σ n log2 n of the full matrix.
 
@@ -92,7 +82,7 @@ def _spread_counts(counted, n_levels, table, spread):  # type: ignore[no-untyped
     return largest, squares, logs
 
 
-@_jit
+@compiled
 def _sum_features(sums, n_levels, total, mean, table, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Features of the cross-diagonal sums."""
     tendency = shade = prominence = logs = 0.0
@@ -111,7 +101,7 @@ def _sum_features(sums, n_levels, total, mean, table, row):  # type: ignore[no-u
     row[22] = prominence / total
 
 
-@_jit
+@compiled
 def _difference_features(differences, n_levels, total, table, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Features of the diagonal sums."""
     contrast = dissimilarity = inverse = inverse_moment = inverse_norm = moment_norm = inverse_variance = logs = 0.0
@@ -139,7 +129,7 @@ def _difference_features(differences, n_levels, total, table, row):  # type: ign
     row[17] = inverse_variance / total
 
 
-@_jit
+@compiled
 def cooccurrence_row(counted, n_levels, pairs, table, spread, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Work out the 25 features of one co-occurrence table (order of ``catalogue.GLCM``)."""
     largest, squares, joint_log = _spread_counts(counted, n_levels, table, spread)
@@ -172,7 +162,7 @@ def cooccurrence_row(counted, n_levels, pairs, table, spread, row):  # type: ign
     row[24] = np.sqrt(max(1.0 - np.exp(-2.0 * (2.0 * margin_entropy - entropy)), 0.0))
 
 
-@_jit
+@compiled
 def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Add features to ``out[row : row + length]`` for every run (start, length, row).
 
@@ -215,7 +205,7 @@ def glcm_runs(levels, runs, pairs, n_levels, table, columns, out):  # type: igno
                 out[first_row + t, at] = out[first_row + t, at] / valid[t] if valid[t] else np.nan
 
 
-@_jit
+@compiled
 def _percentile(values, count, fraction):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Interpolate linearly between the sorted values."""
     place = fraction * (count - 1)
@@ -224,7 +214,7 @@ def _percentile(values, count, fraction):  # type: ignore[no-untyped-def] # noqa
     return values[below] + (place - below) * (values[above] - values[below])
 
 
-@_jit
+@compiled
 def _first_order_row(values, count, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Work out the 18 intensity statistics of ``values[:count]``, sorted (order of ``catalogue.FIRST_ORDER``)."""
     mean = energy = 0.0
@@ -280,7 +270,7 @@ def _first_order_row(values, count, row):  # type: ignore[no-untyped-def] # noqa
     row[17] = np.sqrt(energy / count)
 
 
-@_jit
+@compiled
 def first_order_runs(grey, runs, offsets, n_levels, columns, out, inside):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Fill ``out`` with first-order features and ``inside`` with the count of kernel voxels in the mask.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from comould.habitats._kernels import _jit
+from comould._compiled import compiled
 
 N_SIZE = 17
 N_TONE = 5
 
 
-@_jit
+@compiled
 def count_runs(window, places, step, found, at):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Append every run along ``step`` to ``found`` = (levels, lengths) from ``at`` on; returns where it ends."""
     levels, lengths = found
@@ -35,7 +35,7 @@ def count_runs(window, places, step, found, at):  # type: ignore[no-untyped-def]
     return at
 
 
-@_jit
+@compiled
 def count_zones(window, places, steps, scratch, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Write (level, size, least distance) of every connected zone of one level to ``found``; returns their number.
 
@@ -74,7 +74,7 @@ def count_zones(window, places, steps, scratch, found):  # type: ignore[no-untyp
     return n_zones
 
 
-@_jit
+@compiled
 def count_dependences(window, places, steps, coarseness, found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Write (level, 1 + neighbours within ``coarseness`` levels) of every voxel to ``found``; returns their number."""
     levels, sizes = found
@@ -94,7 +94,7 @@ def count_dependences(window, places, steps, coarseness, found):  # type: ignore
     return at
 
 
-@_jit
+@compiled
 def count_tones(window, places, steps, numbers, differences):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Add to ``numbers[level]`` and ``differences[level]`` the voxels with a neighbour, and |level - their mean|."""
     for m in range(places.size):
@@ -113,7 +113,7 @@ def count_tones(window, places, steps, numbers, differences):  # type: ignore[no
             differences[level] += abs(level - total / count)
 
 
-@_jit
+@compiled
 def tone_row(numbers, differences, present, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Work out the 5 features of a grey tone difference matrix (order of ``catalogue.NGTDM``).
 
@@ -152,7 +152,7 @@ def tone_row(numbers, differences, present, row):  # type: ignore[no-untyped-def
     return True
 
 
-@_jit
+@compiled
 def tally(found, n_found, table, cells, counted):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Turn pairs (level, size) into distinct ones with counts; returns their number.
 
@@ -176,7 +176,7 @@ def tally(found, n_found, table, cells, counted):  # type: ignore[no-untyped-def
     return n_cells
 
 
-@_jit
+@compiled
 def _margin_squares(values, counts, n_cells, margin):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Sum of squared counts after summing those of equal value; ``margin`` is zero on entry and on return."""
     for m in range(n_cells):
@@ -189,7 +189,7 @@ def _margin_squares(values, counts, n_cells, margin):  # type: ignore[no-untyped
     return total
 
 
-@_jit
+@compiled
 def size_row(counted, n_cells, n_voxels, margin, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Work out the 17 features of a matrix of levels and sizes (order of ``catalogue.NGLDM``; the others have 16).
 

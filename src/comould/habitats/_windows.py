@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from comould.habitats._kernels import _jit
+from comould._compiled import compiled
 from comould.habitats._sizes import (
     N_SIZE,
     N_TONE,
@@ -23,7 +23,7 @@ from comould.habitats._sizes import (
 )
 
 
-@_jit
+@compiled
 def _fill(levels, centre, geometry, window, inside):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Copy the kernel around ``centre`` into the window; places that hold a voxel go to ``inside``, their count back.
 
@@ -40,7 +40,7 @@ def _fill(levels, centre, geometry, window, inside):  # type: ignore[no-untyped-
     return count
 
 
-@_jit
+@compiled
 def _scratch(geometry, window_size, n_levels, most_found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Window, places inside, pairs found, table, cells, distinct pairs and margin."""
     n_places = geometry[1].size
@@ -58,7 +58,7 @@ def _scratch(geometry, window_size, n_levels, most_found):  # type: ignore[no-un
     return window, inside, found, table, cells, counted, margin
 
 
-@_jit
+@compiled
 def run_length_maps(levels, runs, kernel, n_levels, steps, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Fill run length features; ``steps`` ``(groups, directions)``: a group shares a matrix, several are averaged."""
     geometry, window_size = kernel
@@ -81,7 +81,7 @@ def run_length_maps(levels, runs, kernel, n_levels, steps, columns, out):  # typ
                     out[first_row + t, columns[c, 1]] += row[columns[c, 0]] / n_groups
 
 
-@_jit
+@compiled
 def zone_maps(levels, runs, kernel, n_levels, steps, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Fill size zone features; ``steps`` lead to all neighbours in the window."""
     geometry, window_size = kernel
@@ -101,7 +101,7 @@ def zone_maps(levels, runs, kernel, n_levels, steps, columns, out):  # type: ign
                 out[first_row + t, columns[c, 1]] = row[columns[c, 0]]
 
 
-@_jit
+@compiled
 def dependence_maps(levels, runs, kernel, n_levels, steps, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Fill dependence features; ``steps`` = (to all neighbours in the window, most levels they may differ by)."""
     geometry, window_size = kernel
@@ -119,7 +119,7 @@ def dependence_maps(levels, runs, kernel, n_levels, steps, columns, out):  # typ
                 out[first_row + t, columns[c, 1]] = row[columns[c, 0]]
 
 
-@_jit
+@compiled
 def tone_maps(levels, runs, kernel, n_levels, steps, columns, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Fill grey tone difference features, NaN where no voxel of the kernel has a neighbour."""
     geometry, window_size = kernel
