@@ -11,4 +11,4 @@ from comould.associate.nulls.variogram import fit_field
 def no_maps(job: Job) -> Drawn:
     """Fit the map's field, for the record and the checks, and draw nothing."""
     empty = np.empty((0, len(job.values)), dtype=np.float32)
-    return Drawn(empty, fit_field(job.pairs, job.values), own_checks=False)
+    return Drawn(empty, fit_field(job.pairs, job.values))

@@ -20,12 +20,14 @@ _FEWEST_SPOTS = 60
 _SPLITS = 3
 _NEIGHBOURS = 4
 
+Measure = Callable[[npt.NDArray[np.floating]], FloatArray]
+
 
 @dataclass(frozen=True)
 class Check:
     """One property of a map: how to measure it, and the doubt when surrogates do not have it."""
 
-    measure: Callable[[npt.NDArray[np.floating]], float]
+    measure: Measure
     doubt: str
 
 
@@ -55,7 +57,8 @@ def doubts_about(
     if len(values) < _FEWEST_SPOTS or len(rows) < N_REFERENCE // 2:
         return ()
     checks = _checks(places, np.random.default_rng(seed))
-    measured = np.array([[check.measure(row) for check in checks] for row in (values, *rows)])
+    every = np.vstack([values[None], rows])
+    measured = np.stack([check.measure(every) for check in checks], axis=1)
     middle, spread = measured[1:].mean(axis=0), measured[1:].std(axis=0)
     beyond = (measured - middle) / np.where(spread > 1e-9, spread, np.inf)
     limit = np.sort(beyond[1:].max(axis=1))[-1 - _ALLOWED_BEYOND]
@@ -81,7 +84,7 @@ def _checks(places: Places, rng: np.random.Generator) -> list[Check]:
     if np.ptp(edge) > 0:
         checks.append(
             Check(
-                _along(edge, anchors),
+                _explained(edge[:, None], anchors),
                 "the map follows the distance to the edge more than any stationary map of its smoothness does: take "
                 "edge distance as a covariate",
             )
@@ -89,53 +92,57 @@ def _checks(places: Places, rng: np.random.Generator) -> list[Check]:
     return checks
 
 
-def _trend(points: FloatArray, anchors: npt.NDArray[np.intp]) -> Callable[[npt.NDArray[np.floating]], float]:
+def _trend(points: FloatArray, anchors: npt.NDArray[np.intp]) -> Measure:
     """Share of variance on a quadratic surface, on the scale on which correlations are about normal."""
     scaled = (points - points.mean(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-12)
     first, second = np.triu_indices(scaled.shape[1])
-    surface = np.column_stack([scaled, scaled[:, first] * scaled[:, second]])
+    return _explained(np.column_stack([scaled, scaled[:, first] * scaled[:, second]]), anchors)
 
-    def measure(row: npt.NDArray[np.floating]) -> float:
-        known, y = _known(row[anchors])
-        fit = surface[known] - surface[known].mean(axis=0)
-        along = fit.T @ y
-        share = along @ np.linalg.pinv(fit.T @ fit, rcond=1e-9, hermitian=True) @ along / max(y @ y, 1e-300)
-        return float(np.arctanh(np.sqrt(min(share, 1 - 1e-9))))
+
+def _explained(columns: FloatArray, anchors: npt.NDArray[np.intp]) -> Measure:
+    """Multiple correlation of rows with columns ``(a, p)``, over the spots a row knows, as Fisher's z."""
+    count = columns.shape[1]
+    i, j = np.triu_indices(count)
+    products = columns[:, i] * columns[:, j]
+
+    def measure(rows: npt.NDArray[np.floating]) -> FloatArray:
+        part = rows[:, anchors].astype(np.float64)
+        known = np.isfinite(part)
+        part = np.where(known, part, 0.0)
+        weight = known.astype(np.float64)
+        total = np.maximum(weight.sum(axis=1), 1)
+        sums, mean = weight @ columns, part.sum(axis=1) / total
+        along = part @ columns - sums * mean[:, None]
+        squares = np.empty((len(rows), count, count))
+        squares[:, i, j] = squares[:, j, i] = weight @ products
+        squares -= sums[:, :, None] * sums[:, None, :] / total[:, None, None]
+        inverse = np.linalg.pinv(squares, rcond=1e-9, hermitian=True)
+        size = np.maximum((part**2).sum(axis=1) - total * mean**2, 1e-300)
+        share = np.einsum("ri,rij,rj->r", along, inverse, along) / size
+        return np.arctanh(np.sqrt(np.clip(share, 0, 1 - 1e-9)))
 
     return measure
 
 
-def _along(covariate: FloatArray, anchors: npt.NDArray[np.intp]) -> Callable[[npt.NDArray[np.floating]], float]:
-    def measure(row: npt.NDArray[np.floating]) -> float:
-        known, y = _known(row[anchors])
-        x = covariate[known] - covariate[known].mean()
-        r = (x @ y) / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-300)
-        return float(np.abs(np.arctanh(np.clip(r, -1 + 1e-9, 1 - 1e-9))))
-
-    return measure
-
-
-def _unevenness(places: Places, anchors: npt.NDArray[np.intp]) -> Callable[[npt.NDArray[np.floating]], float]:
+def _unevenness(places: Places, anchors: npt.NDArray[np.intp]) -> Measure:
     """Spread over blocks of the support of the root-mean-square step to a near neighbour, over its mean."""
     points = places.apart
     near = cKDTree(points).query(points[anchors], _NEIGHBOURS + 1)[1][:, 1:]
     block = _blocks(points[anchors], _SPLITS if len(anchors) >= 400 else _SPLITS - 1)
+    member = (block[:, None] == np.arange(block.max() + 1)).astype(np.float64)
 
-    def measure(row: npt.NDArray[np.floating]) -> float:
-        squares = (row[near] - row[anchors, None]) ** 2
-        known = np.isfinite(squares)
-        share = np.bincount(block, known.sum(axis=1))
-        rough = np.sqrt(np.bincount(block, np.where(known, squares, 0).sum(axis=1)) / np.maximum(share, 1))
-        rough = rough[share > 0]
-        return float(np.log(rough.std() + 0.05 * rough.mean() + 1e-12) - np.log(rough.mean() + 1e-12))
+    def measure(rows: npt.NDArray[np.floating]) -> FloatArray:
+        total, known = np.zeros((len(rows), len(anchors))), np.zeros((len(rows), len(anchors)))
+        for neighbour in near.T:
+            squares = (rows[:, neighbour] - rows[:, anchors]) ** 2
+            there = np.isfinite(squares)
+            total += np.where(there, squares, 0)
+            known += there
+        rough = np.sqrt(total @ member / np.maximum(known @ member, 1))
+        mean = np.maximum(rough.mean(axis=1), 1e-12)
+        return np.log(rough.std(axis=1) / mean + 0.05)
 
     return measure
-
-
-def _known(part: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    known = np.isfinite(part)
-    y = part[known].astype(np.float64)
-    return known, y - y.mean()
 
 
 def _blocks(points: FloatArray, splits: int) -> npt.NDArray[np.intp]:

@@ -18,7 +18,8 @@ _RANKED_AT_ONCE = 1 << 22
 def draw_fields(job: Job) -> Drawn:
     """Draw stationary isotropic fields of the map's variogram and histogram."""
     model = fit_field(job.pairs, job.values)
-    return Drawn(ranked_fields(model, job.places.apart, job.values, job.n, job.seed), model)
+    maps = ranked_fields(model, job.places.apart, job.values, job.n, job.seed)
+    return Drawn(maps, model, reference=maps)
 
 
 def draw_shuffled(job: Job) -> Drawn:
@@ -28,7 +29,7 @@ def draw_shuffled(job: Job) -> Drawn:
     for row in maps:
         for spots in job.places.members:
             row[spots] = job.values[rng.permutation(spots)]
-    return Drawn(maps, FieldModel(np.inf, 0.0, 1.0))
+    return Drawn(maps, FieldModel(np.inf, 0.0, 1.0), reference=maps)
 
 
 def ranked_fields(
@@ -46,7 +47,7 @@ def ranked_fields(
         batch = maps[start : start + _BATCH]
         gaussian_fields(model, centred, rng, batch)
         for low in range(0, len(batch), step):
-            batch[low : low + step] = _ranked(batch[low : low + step], ordered)
+            batch[low : low + step] = ranked(batch[low : low + step], ordered)
     return maps
 
 
@@ -82,7 +83,7 @@ def gaussian_fields(model: FieldModel, positions: FloatArray, rng: np.random.Gen
         out[:, low : low + _POINTS] = part
 
 
-def _ranked(fields: Float32Array, ordered: npt.NDArray[np.float32]) -> Float32Array:
+def ranked(fields: Float32Array, ordered: npt.NDArray[np.float32]) -> Float32Array:
     """Give each field the sorted values by rank."""
     levels, counts = np.unique(ordered, return_counts=True)
     if len(levels) == 2:

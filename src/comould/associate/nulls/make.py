@@ -191,7 +191,9 @@ def _record(kind: Kind, job: Job, drawn: Drawn, seed: np.random.SeedSequence) ->
     imitated = pairs.normalised(pairs.mean_variogram(own[:_N_CHECKED] if len(own) else fields[:_N_CHECKED]))
     distance = variogram_distance(pairs, observed, imitated)
     effective = _effective(job, drawn, fields)
-    doubts = doubts_about(job.values, own if drawn.own_checks else fields, job.places, branch(seed, 1))
+    doubts = doubts_about(
+        job.values, fields if drawn.reference is None else drawn.reference, job.places, branch(seed, 1)
+    )
     return NullFit(
         kind=kind,
         n_surrogates=len(drawn.maps),

@@ -28,7 +28,7 @@ _TRIES = 20
 _N_SEEN = 120
 
 Move = Callable[[FloatArray, FloatArray], FloatArray]
-Moves = Callable[[Places, np.random.Generator], Iterator[Move]]
+Moves = Callable[[Places, list[cKDTree], np.random.Generator], Iterator[Move]]
 
 
 def shifted(job: Job) -> Drawn:
@@ -46,12 +46,11 @@ def rotated_or_reflected(job: Job) -> Drawn:
     return _moved(job, "rotate_reflect", _turns_and_mirrors)
 
 
-def _shifts(places: Places, rng: np.random.Generator) -> Iterator[Move]:
+def _shifts(places: Places, trees: list[cKDTree], rng: np.random.Generator) -> Iterator[Move]:
     """Vectors uniform in a disc of half the support's extent, each drawn to the nearest difference of two spots.
 
     On a lattice, moved spots then fall on spots, exactly.
     """
-    trees = [cKDTree(places.in_plane[spots]) for spots in places.members]
     sizes = np.array([len(spots) for spots in places.members])
     radius = 0.5 * max(float(np.ptp(places.in_plane[spots], axis=0).max()) for spots in places.members)
     while True:
@@ -64,15 +63,15 @@ def _shifts(places: Places, rng: np.random.Generator) -> Iterator[Move]:
         if gap > REACH * places.pitch:
             continue
         vector = points[nearest] - start
-        yield lambda own, _centre, vector=vector: own + vector  # type: ignore[misc]
+        yield lambda own, _centre, vector=vector: own - vector  # type: ignore[misc]
 
 
-def _turns(places: Places, rng: np.random.Generator) -> Iterator[Move]:
+def _turns(_places: Places, _trees: list[cKDTree], rng: np.random.Generator) -> Iterator[Move]:
     while True:
         yield _turn(rng.uniform(0, 2 * np.pi), mirror=False)
 
 
-def _turns_and_mirrors(places: Places, rng: np.random.Generator) -> Iterator[Move]:
+def _turns_and_mirrors(_places: Places, _trees: list[cKDTree], rng: np.random.Generator) -> Iterator[Move]:
     while True:
         yield _turn(rng.uniform(0, 2 * np.pi), mirror=bool(rng.integers(2)))
 
@@ -91,8 +90,9 @@ def _moved(job: Job, kind: str, moves: Moves) -> Drawn:
     maps = np.zeros((job.n, count), dtype=np.float32)
     scale, seen = np.zeros(job.n), np.full((min(job.n, _N_SEEN), count), np.nan, dtype=np.float32)
     different, made = set(), 0
-    for move in islice(moves(places, np.random.default_rng(job.seed)), _TRIES * job.n):
-        source = sources(places, move)
+    trees = [cKDTree(places.in_plane[spots]) for spots in places.members]
+    for move in islice(moves(places, trees, np.random.default_rng(job.seed)), _TRIES * job.n):
+        source = sources(places, trees, move)
         covered = source >= 0
         if covered.mean() >= LEAST_OVERLAP:
             values = np.where(covered, job.values[source], 0.0)
@@ -106,17 +106,22 @@ def _moved(job: Job, kind: str, moves: Moves) -> Drawn:
                 break
     model = fit_field(job.pairs, job.values)
     refusal, doubts = _verdict(made, len(different), job.n)
-    keep = slice(0, made)
-    return Drawn(maps[keep], model, scale[keep], seen[keep], kind != "shift", refusal, doubts)
+    seen = seen[:made]
+    # A shifted map is asked to be stationary, a turned one only to look alike from every side.
+    reference = None if kind == "shift" else seen
+    return Drawn(maps[:made], model, scale[:made], seen, reference, refusal, doubts)
 
 
-def sources(places: Places, move: Move) -> IntArray:
-    """For each spot ``(n,)`` the spot of its section whose value comes to lie there; -1 where none does."""
+def sources(places: Places, trees: list[cKDTree], move: Move) -> IntArray:
+    """For each spot ``(n,)`` the spot of its section whose value comes to lie there; -1 where none does.
+
+    ``move`` tells where a value comes from; a rigid motion being as likely as its inverse, one tree a section serves
+    all moves.
+    """
     found = np.full(len(places.codes), -1, dtype=np.intp)
-    for spots in places.members:
+    for spots, tree in zip(places.members, trees, strict=True):
         own = places.in_plane[spots]
-        moved = move(own, own.mean(axis=0))
-        gap, nearest = cKDTree(moved).query(own, distance_upper_bound=REACH * places.pitch)
+        gap, nearest = tree.query(move(own, own.mean(axis=0)), distance_upper_bound=REACH * places.pitch)
         near = np.isfinite(gap)
         found[spots[near]] = spots[nearest[near]]
     return found

@@ -53,8 +53,9 @@ class Drawn:
     seen
         ``(m, n_spots)`` some of the maps before centring, NaN where they say nothing; ``None`` when ``maps`` themselves
         are whole.
-    own_checks
-        The map is checked against these maps; else against stationary fields of its smoothness.
+    reference
+        ``(m, n_spots)`` maps of the same values that the map is checked against, NaN where one says nothing; ``None``
+        checks it against stationary fields of its smoothness.
     refusal, doubts
         What the kind itself has to say.
     """
@@ -63,7 +64,7 @@ class Drawn:
     model: FieldModel
     scale: FloatArray | None = None
     seen: Float32Array | None = None
-    own_checks: bool = True
+    reference: Float32Array | None = None
     refusal: str = ""
     doubts: tuple[str, ...] = ()
 

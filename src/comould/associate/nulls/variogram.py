@@ -63,8 +63,12 @@ class Pairs:
     def mean_variogram(self, rows: npt.NDArray[np.floating]) -> FloatArray:
         """Mean variogram ``(l,)`` of maps ``(m, n)``, over the pairs of which a map has both values (not NaN)."""
         total, known = np.zeros(len(self.lags_mm)), np.zeros(len(self.lags_mm))
-        for row in rows:
-            squares = 0.5 * (row[self.first] - row[self.second]).astype(np.float64) ** 2
+        for row in rows.astype(np.float64):
+            if np.isfinite(row).all():
+                total += self.variogram(row) * self.counts
+                known += self.counts
+                continue
+            squares = 0.5 * (row[self.first] - row[self.second]) ** 2
             there = np.isfinite(squares)
             total += np.bincount(self.lag[there], squares[there], len(self.lags_mm))
             known += np.bincount(self.lag[there], minlength=len(self.lags_mm))
