@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
+    from comould.associate.cohort.combine import combine_summaries, leave_one_centre_out, read_summary
     from comould.associate.cohort.effects import PatientEffects, patient_effects
+    from comould.associate.cohort.exchange import export_summary
     from comould.associate.cohort.leave_out import carried_by, leave_one_out
     from comould.associate.cohort.meta import RandomEffects, random_effects
     from comould.associate.cohort.sign_flip import SignFlips, sign_flip
@@ -24,10 +26,14 @@ _MODULE_OF = {
     "SignFlips": "sign_flip",
     "carried_by": "leave_out",
     "cohort": "table",
+    "combine_summaries": "combine",
+    "export_summary": "exchange",
     "feature_effects": "table",
+    "leave_one_centre_out": "combine",
     "leave_one_out": "leave_out",
     "patient_effects": "effects",
     "random_effects": "meta",
+    "read_summary": "combine",
     "sign_flip": "sign_flip",
 }
 
@@ -39,10 +45,14 @@ __all__ = [
     "SignFlips",
     "carried_by",
     "cohort",
+    "combine_summaries",
+    "export_summary",
     "feature_effects",
+    "leave_one_centre_out",
     "leave_one_out",
     "patient_effects",
     "random_effects",
+    "read_summary",
     "sign_flip",
 ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,28 +94,52 @@ def carried_by(
     """
     names, centres = _names(patients, groups, len(effects))
     whole = random_effects(effects, variances, method=method, hartung_knapp=hartung_knapp, level=level)
-    said = np.full(effects.shape[1], "", dtype=object)
     claimed = np.flatnonzero(whole.p <= 1 - level)
+    how: dict[str, Any] = {"method": method, "hartung_knapp": hartung_knapp, "level": level}
+
+    def without() -> Iterator[Without]:
+        for unit, name, kept in _left_out(names, centres):
+            rest = random_effects(effects[np.ix_(kept, claimed)], variances[np.ix_(kept, claimed)], **how)
+            yield f"{unit} {name}", rest, np.isfinite(effects[np.ix_(~kept, claimed)]).max(axis=0)
+
+    return name_carriers(whole, claimed, without(), 1 - level)
+
+
+Without = tuple[str, RandomEffects, npt.NDArray[np.bool_]]
+"""Who is left out, the answer of the rest ``(n_claimed,)``, and which of the features those left out had at all."""
+
+
+def name_carriers(
+    whole: RandomEffects, claimed: npt.NDArray[np.intp], without: Iterable[Without], alpha: float
+) -> npt.NDArray[np.object_]:
+    """Say for every feature who takes its claim along when left out.
+
+    Parameters
+    ----------
+    whole
+        The answer of all ``(n_features,)``.
+    claimed
+        Indices of the features that are claimed; nothing is asked about the others.
+    without
+        Answers without someone, for the claimed features.
+    alpha
+        What p is held against.
+
+    Returns
+    -------
+    ndarray
+        ``(n_features,)`` text, empty where nobody does.
+    """
+    said = np.full(len(whole.estimate), "", dtype=object)
     if not len(claimed):
         return said
-    part = _some(whole, claimed)
-    for unit, name, kept in _left_out(names, centres):
-        rest = random_effects(
-            effects[np.ix_(kept, claimed)],
-            variances[np.ix_(kept, claimed)],
-            method=method, hartung_knapp=hartung_knapp, level=level,
-        )  # fmt: skip
+    mine = RandomEffects(**{k: v if k == "weights" else v[claimed] for k, v in vars(whole).items()})
+    for who, rest, there in without:
         # Someone without the feature leaves everything as it was.
-        there = np.atleast_1d(np.isfinite(effects[~kept][:, claimed]).any(axis=0))
-        for position, lost, had in zip(claimed, _lost(part, rest, 1 - level), there, strict=True):
-            if lost and had:
-                said[position] += ("; " if said[position] else "") + f"{unit} {name} ({lost})"
+        for feature, what, had in zip(claimed, _lost(mine, rest, alpha), there, strict=True):
+            if what and had:
+                said[feature] += ("; " if said[feature] else "") + f"{who} ({what})"
     return said
-
-
-def _some(whole: RandomEffects, features: npt.NDArray[np.intp]) -> RandomEffects:
-    values = {name: value if name == "weights" else value[features] for name, value in vars(whole).items()}
-    return RandomEffects(**values)
 
 
 def _lost(whole: RandomEffects, rest: RandomEffects, alpha: float) -> npt.NDArray[np.object_]:
