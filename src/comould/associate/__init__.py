@@ -13,6 +13,7 @@ from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.associate.claims import make_nulls, test
+    from comould.associate.edge import distance_to_edge
     from comould.associate.features import by_feature
     from comould.associate.gene_sets import GeneSet, Resolved, genesets, read_gmt
     from comould.associate.normalise import LogExpression
@@ -23,15 +24,16 @@ if TYPE_CHECKING:
     from comould.associate.symbols import SymbolCheck, check_symbols
 
 _MODULE_OF = {
+    "ClaimOptions": "options",
     "GeneSet": "gene_sets",
     "LogExpression": "normalise",
     "NullFit": "nulls",
     "Resolved": "gene_sets",
     "Surrogates": "nulls",
     "SymbolCheck": "symbols",
-    "ClaimOptions": "options",
     "by_feature": "features",
     "check_symbols": "symbols",
+    "distance_to_edge": "edge",
     "genesets": "gene_sets",
     "make_null": "nulls",
     "make_nulls": "claims",
@@ -52,6 +54,7 @@ __all__ = [
     "SymbolCheck",
     "by_feature",
     "check_symbols",
+    "distance_to_edge",
     "genesets",
     "make_null",
     "make_nulls",
