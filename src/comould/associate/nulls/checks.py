@@ -13,8 +13,7 @@ from comould.associate.nulls.places import Places
 from comould.space import FloatArray
 
 N_REFERENCE = 120
-"""Surrogates a map is compared with: the most extreme two of them set the limit, about one stationary map in sixty."""
-_ALLOWED_BEYOND = 1
+"""Surrogates a map is compared with: the most extreme one sets the limit, which about one stationary map in 100 passes."""
 _MOST_ANCHORS = 4000
 _FEWEST_SPOTS = 60
 _SPLITS = 3
@@ -49,8 +48,8 @@ def doubts_about(
 
     Notes
     -----
-    All properties share one limit, the second largest of what any surrogate reaches in any of them (each property in
-    standard deviations of the surrogates', after a transformation that makes it about normal), so that the number of
+    All properties share one limit, the largest that any surrogate reaches in any of them (each property in standard
+    deviations of the surrogates', after a transformation that makes it about normal), so that the number of
     properties does not multiply false alarms. No doubt is no proof: the checks see coarse departures only.
     """
     rows = reference[:N_REFERENCE]
@@ -61,7 +60,7 @@ def doubts_about(
     measured = np.stack([check.measure(every) for check in checks], axis=1)
     middle, spread = measured[1:].mean(axis=0), measured[1:].std(axis=0)
     beyond = (measured - middle) / np.where(spread > 1e-9, spread, np.inf)
-    limit = np.sort(beyond[1:].max(axis=1))[-1 - _ALLOWED_BEYOND]
+    limit = beyond[1:].max()
     return tuple(check.doubt for check, own in zip(checks, beyond[0], strict=True) if own > limit)
 
 
