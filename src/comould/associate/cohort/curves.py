@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -95,14 +96,11 @@ class Curves:
         slopes = np.einsum("pnr,nr->pr", self.slopes, terms)
         return values, slopes
 
-    @property
+    @cached_property
     def slopes(self) -> FloatArray:
         """Slopes in x at the grid, ``(3, n_nodes, n_rows)``."""
-        made = self.__dict__.get("_slopes")
-        if made is None:
-            made = np.einsum("mn,pnr->pmr", _differentiation(self.on_grid.shape[1]), self.on_grid[:3])
-            self.__dict__["_slopes"] = made
-        return np.asarray(made, dtype=np.float64)
+        matrix = _differentiation(self.on_grid.shape[1])
+        return np.asarray(np.einsum("mn,pnr->pmr", matrix, self.on_grid[:3]), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +118,7 @@ class CurveSums:
     def scale(self) -> FloatArray:
         """The centres' typical variance."""
         mean = np.exp(np.mean([np.log(centre.scale) for centre in self.centres]))
-        return np.full(self.centres[0].values.shape[2], float(mean))
+        return np.full(self.centres[0].on_grid.shape[2], float(mean))
 
     def at(self, tau2: FloatArray) -> At:
         """Put the centres' sums together at one τ² a row."""
