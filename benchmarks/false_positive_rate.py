@@ -194,7 +194,7 @@ def p_values(
 
 
 def false_positives(support: Support, sigma: float, given: argparse.Namespace) -> list[dict]:
-    """Share of small p-values where there is nothing to find; the slow tests on the first maps of a single section only."""
+    """Share of small p-values where there is nothing to find; slow tests on the first maps of single sections only."""
     blocks = Blocks(support.sections)
     pairs = pairs_of(support.positions)
     found: dict[str, list[np.ndarray]] = {}

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from comould.associate.nulls.labels import LabelFit, LabelSurrogates, make_label_null
 from comould.associate.nulls.make import KINDS, make_null, pairs_of
 from comould.associate.nulls.record import Kind, NullFit, Surrogates
 
-__all__ = ["KINDS", "Kind", "NullFit", "Surrogates", "make_null", "pairs_of"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "LabelFit",
+    "LabelSurrogates",
+    "NullFit",
+    "Surrogates",
+    "make_label_null",
+    "make_null",
+    "pairs_of",
+]

@@ -13,7 +13,7 @@ from comould.associate.nulls.places import Places
 from comould.space import FloatArray
 
 N_REFERENCE = 120
-"""Surrogates a map is compared with: the most extreme one sets the limit, which about one stationary map in 100 passes."""
+"""Surrogates a map is compared with; the most extreme sets the limit, which one stationary map in a hundred passes."""
 _MOST_ANCHORS = 4000
 _FEWEST_SPOTS = 60
 _SPLITS = 3

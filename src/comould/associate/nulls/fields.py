@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from comould.associate.nulls.places import branch
 from comould.associate.nulls.recipe import Drawn, Job
 from comould.associate.nulls.record import Float32Array
 from comould.associate.nulls.variogram import FieldModel, fit_field
 from comould.space import FloatArray
 
-_BATCH = 200
+BATCH = 200
+"""Fields that share a set of frequencies."""
 _POINTS = 4096
 _RANKED_AT_ONCE = 1 << 22
 
@@ -43,18 +45,17 @@ def ranked_fields(
     centred = positions - positions.mean(axis=0)
     ordered = np.sort(values).astype(np.float32)
     step = max(1, _RANKED_AT_ONCE // len(values))
-    for start, rng in zip(range(0, n, _BATCH), _generators(seed, -(-n // _BATCH)), strict=True):
-        batch = maps[start : start + _BATCH]
+    for start, rng in zip(range(0, n, BATCH), generators(seed, -(-n // BATCH)), strict=True):
+        batch = maps[start : start + BATCH]
         gaussian_fields(model, centred, rng, batch)
         for low in range(0, len(batch), step):
             batch[low : low + step] = ranked(batch[low : low + step], ordered)
     return maps
 
 
-def _generators(seed: np.random.SeedSequence, count: int) -> list[np.random.Generator]:
-    # Named, not spawned: a sequence used twice must give the same maps twice.
-    keys = ((*seed.spawn_key, number) for number in range(count))
-    return [np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key)) for key in keys]
+def generators(seed: np.random.SeedSequence, count: int) -> list[np.random.Generator]:
+    """One generator a batch."""
+    return [np.random.default_rng(branch(seed, number)) for number in range(count)]
 
 
 def gaussian_fields(model: FieldModel, positions: FloatArray, rng: np.random.Generator, out: Float32Array) -> None:
@@ -87,8 +88,15 @@ def ranked(fields: Float32Array, ordered: npt.NDArray[np.float32]) -> Float32Arr
     """Give each field the sorted values by rank."""
     levels, counts = np.unique(ordered, return_counts=True)
     if len(levels) == 2:
-        threshold = np.partition(fields, counts[0] - 1, axis=1)[:, counts[0] - 1 : counts[0]]
-        return np.where(fields > threshold, levels[1], levels[0])
+        maps = np.full(fields.shape, levels[0], dtype=np.float32)
+        for row, field in zip(maps, fields, strict=True):
+            row[top(field, counts[1])] = levels[1]
+        return maps
     maps = np.empty_like(fields)
     np.put_along_axis(maps, fields.argsort(axis=1), np.broadcast_to(ordered, fields.shape), axis=1)
     return maps
+
+
+def top(field: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.intp]:
+    """Places of the ``count`` highest values, exactly so many whatever the ties."""
+    return field.argpartition(len(field) - count)[len(field) - count :]

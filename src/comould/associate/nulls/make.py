@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from comould.associate.nulls.analytic import no_maps
 from comould.associate.nulls.checks import N_REFERENCE, doubts_about
+from comould.associate.nulls.effective import FEWEST_EFFECTIVE, WORST_FIT, effective_spots, variogram_distance
 from comould.associate.nulls.fields import draw_fields, draw_shuffled, ranked_fields
 from comould.associate.nulls.moran import spectral
 from comould.associate.nulls.motion import rotated, rotated_or_reflected, shifted
-from comould.associate.nulls.places import Places
+from comould.associate.nulls.places import Places, branch, section_codes
 from comould.associate.nulls.recipe import Drawn, Job, Recipe
-from comould.associate.nulls.record import Float32Array, Kind, NullFit, Surrogates
+from comould.associate.nulls.record import Kind, NullFit, Surrogates
 from comould.associate.nulls.variogram import Pairs, sample_pairs
 from comould.errors import InputError
 from comould.space import FloatArray
@@ -35,10 +36,6 @@ RECIPES: dict[Kind, Recipe] = {
 }
 """How each kind is made; a new kind is a function of :class:`~comould.associate.nulls.recipe.Job` and a line here."""
 
-FEWEST_EFFECTIVE = 6.0
-"""Independent spots below which no correlation short of 0.8 would be told from chance."""
-WORST_FIT = 1.0
-"""Variogram distance from which surrogates and map have nothing in common but their values."""
 _N_CHECKED = 12
 
 
@@ -141,28 +138,6 @@ def pairs_of(
     return sample_pairs(points, Places(points, section_codes(sections, len(points))).groups, seed=seed)
 
 
-def branch(seed: int | np.random.SeedSequence, number: int) -> np.random.SeedSequence:
-    """Child of a seed by name, not by spawning: a sequence used twice must give the same maps twice."""
-    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, number))
-
-
-def section_codes(sections: npt.ArrayLike | None, count: int) -> npt.NDArray[np.intp]:
-    """Whole numbers from 0 for section labels ``(count,)``; one section when there are none.
-
-    Raises
-    ------
-    InputError
-        If there is not a label a spot.
-    """
-    if sections is None:
-        return np.zeros(count, dtype=np.intp)
-    labels = np.asarray(sections)
-    if labels.shape != (count,):
-        raise InputError(subject="sections", expected=f"{count} labels, one a spot", found=f"shape {labels.shape}")
-    return np.unique(labels.astype(str), return_inverse=True)[1]
-
-
 def _check(values: FloatArray, positions: FloatArray, kind: str, n: int) -> None:
     problems = []
     if values.ndim != 1 or len(values) < 3:
@@ -190,7 +165,7 @@ def _record(kind: Kind, job: Job, drawn: Drawn, seed: np.random.SeedSequence) ->
     observed = pairs.normalised(pairs.variogram(job.values))
     imitated = pairs.normalised(pairs.mean_variogram(own[:_N_CHECKED] if len(own) else fields[:_N_CHECKED]))
     distance = variogram_distance(pairs, observed, imitated)
-    effective = _effective(job, drawn, fields)
+    effective = effective_spots(job, drawn, fields)
     doubts = doubts_about(
         job.values, fields if drawn.reference is None else drawn.reference, job.places, branch(seed, 1)
     )
@@ -210,13 +185,6 @@ def _record(kind: Kind, job: Job, drawn: Drawn, seed: np.random.SeedSequence) ->
     )
 
 
-def variogram_distance(pairs: Pairs, observed: FloatArray, imitated: FloatArray) -> float:
-    """Root-mean-square relative difference of two normalised variograms ``(l,)`` over the lags that are fitted."""
-    use = pairs.fitted if pairs.fitted.any() else pairs.counts > 0
-    relative = (observed[use] - imitated[use]) / np.maximum(imitated[use], 1e-2)
-    return float(np.sqrt(np.mean(relative**2)))
-
-
 def _refusal(kind: Kind, effective: float, distance: float) -> str:
     if kind == "shuffle":
         return ""
@@ -231,20 +199,3 @@ def _refusal(kind: Kind, effective: float, distance: float) -> str:
             f"{WORST_FIT:g}): another kind of null may fit"
         )
     return ""
-
-
-def _effective(job: Job, drawn: Drawn, fields: Float32Array) -> float:
-    if not len(drawn.maps):
-        from comould.associate.statistics import analytic_effective  # which itself imports from here
-
-        return float(analytic_effective(job.values, job.values[:, None], job.pairs)[0])
-    rows = fields[:N_REFERENCE] - fields[:N_REFERENCE].mean(axis=1, keepdims=True)
-    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
-    if drawn.scale is None:
-        chance = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
-    else:
-        chance = (drawn.maps[:N_REFERENCE] @ rows.T) / drawn.scale[:N_REFERENCE, None]
-    if not chance.size:
-        return float("nan")
-    spread = np.maximum(np.mean(chance.astype(np.float64) ** 2), 1e-12)
-    return float(min(1 + 1 / spread, len(job.values)))

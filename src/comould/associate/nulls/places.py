@@ -136,3 +136,25 @@ class Places:
             if edge.any():
                 distance[spots] = cKDTree(points[edge]).query(points)[0]
         return distance
+
+
+def branch(seed: int | np.random.SeedSequence, number: int) -> np.random.SeedSequence:
+    """Child of a seed by name, not by spawning: a sequence used twice must give the same maps twice."""
+    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, number))
+
+
+def section_codes(sections: npt.ArrayLike | None, count: int) -> npt.NDArray[np.intp]:
+    """Whole numbers from 0 for section labels ``(count,)``; one section when there are none.
+
+    Raises
+    ------
+    InputError
+        If there is not a label a spot.
+    """
+    if sections is None:
+        return np.zeros(count, dtype=np.intp)
+    labels = np.asarray(sections)
+    if labels.shape != (count,):
+        raise InputError(subject="sections", expected=f"{count} labels, one a spot", found=f"shape {labels.shape}")
+    return np.unique(labels.astype(str), return_inverse=True)[1]

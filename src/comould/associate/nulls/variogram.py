@@ -216,7 +216,9 @@ def rank_correlation_table(values: npt.NDArray[np.floating]) -> tuple[FloatArray
     return latent, total / total[-1]
 
 
-def fit_field(pairs: Pairs, values: npt.NDArray[np.floating]) -> FieldModel:
+def fit_field(
+    pairs: Pairs, values: npt.NDArray[np.floating], histogram: npt.NDArray[np.floating] | None = None
+) -> FieldModel:
     """Find the latent Gaussian field whose rank-matched maps vary with distance as the given one does.
 
     Least squares on normalised variograms (each divided by its mean over all pairs, which cancels the finite
@@ -228,12 +230,14 @@ def fit_field(pairs: Pairs, values: npt.NDArray[np.floating]) -> FieldModel:
         Of the support.
     values
         ``(n,)``, not all equal: a 0/1 indicator or a continuous map.
+    histogram
+        Values whose histogram the ranked field takes, where pairs are of some of the spots only; all by default.
 
     References
     ----------
     Cressie, N. (1985). Fitting variogram models by weighted least squares. doi:10.1007/BF01032109
     """
-    latent, ranked = rank_correlation_table(values)
+    latent, ranked = rank_correlation_table(values if histogram is None else histogram)
     observed = pairs.normalised(pairs.variogram(values))
     scales = np.geomspace(0.2 * pairs.nearest_mm, 2 * pairs.longest_mm, _N_SCALES)
     use = pairs.fitted if pairs.fitted.any() else pairs.counts > 0
