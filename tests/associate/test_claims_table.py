@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from comould import associate
-from comould.associate.neighbours import neighbour_weights
+from comould.associate.measures import neighbour_weights
 from comould.errors import ComouldWarning, InputError
 
 SETS = {"H1 set": ["own_H1", "smooth_0"], "flat set": ["flat_0", "flat_1", "flat_2"]}
@@ -254,7 +254,7 @@ def test_spearman_is_scipy_s_and_lee_s_l_is_its_formula(make_spots):
     assert row(table, spots.var_names[4], "H1")["statistic"] == pytest.approx(
         stats.spearmanr(inside, log.round(9)).statistic
     )
-    weights = neighbour_weights(spots.obsm["spatial_patient"]).toarray()
+    weights = (6 * neighbour_weights(spots.obsm["spatial_patient"], k=6).toarray() + np.eye(spots.n_obs)) / 7
     x, y = inside - inside.mean(), log - log.mean()
     lee = (
         len(x)

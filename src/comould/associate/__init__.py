@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
+    from comould.associate.aggregate import aggregate
     from comould.associate.claims import make_nulls, test
     from comould.associate.edge import distance_to_edge
     from comould.associate.features import by_feature
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from comould.associate.nulls import NullFit, Surrogates, make_null
     from comould.associate.options import ClaimOptions
     from comould.associate.scoring import score
+    from comould.associate.scrutiny import calibrate, controls, over_positions, shift_curve
     from comould.associate.support import sample, sample_map
     from comould.associate.symbols import SymbolCheck, check_symbols
 
@@ -31,6 +33,7 @@ _MODULE_OF = {
     "Resolved": "gene_sets",
     "Surrogates": "nulls",
     "SymbolCheck": "symbols",
+    "aggregate": "aggregate",
     "by_feature": "features",
     "check_symbols": "symbols",
     "distance_to_edge": "edge",
@@ -42,6 +45,10 @@ _MODULE_OF = {
     "sample_map": "support",
     "score": "scoring",
     "test": "claims",
+    "calibrate": "scrutiny",
+    "controls": "scrutiny",
+    "over_positions": "scrutiny",
+    "shift_curve": "scrutiny",
 }
 
 __all__ = [
@@ -52,16 +59,21 @@ __all__ = [
     "Resolved",
     "Surrogates",
     "SymbolCheck",
+    "aggregate",
     "by_feature",
+    "calibrate",
     "check_symbols",
+    "controls",
     "distance_to_edge",
     "genesets",
     "make_null",
     "make_nulls",
+    "over_positions",
     "read_gmt",
     "sample",
     "sample_map",
     "score",
+    "shift_curve",
     "test",
 ]
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy.sparse as sp
 
 from comould.associate.blocks import Blocks
 from comould.associate.correlation import Correlation
 from comould.associate.covariates import covariate_columns
-from comould.associate.neighbours import neighbour_weights
+from comould.associate.measures import neighbour_weights
 from comould.associate.normalise import LogExpression, raw_counts
 from comould.associate.options import ClaimOptions
 from comould.associate.support import positions_of
@@ -23,6 +24,9 @@ from comould.space import FloatArray
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+_RING = 6
+"""Neighbours of a spot in a hexagonal array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +109,11 @@ class Spots:
 
     def correlation(self, options: ClaimOptions) -> Correlation:
         """Make the statistic asked for."""
-        lee = options.statistic == "lee"
-        return Correlation(options.statistic, neighbour_weights(self.positions, self.sections) if lee else None)
+        if options.statistic != "lee":
+            return Correlation(options.statistic)
+        # Lee's L counts a spot among its own neighbours.
+        ring = neighbour_weights(self.positions, self.sections, k=_RING)
+        return Correlation("lee", sp.csr_array((_RING * ring + sp.eye_array(len(self.maps))) / (_RING + 1)))
 
     def problem(self, number: int, options: ClaimOptions) -> str:
         """Say why one map cannot be tested at all; empty when it can."""

@@ -201,7 +201,14 @@ def writable(adata: AnnData) -> None:
         )
 
 
-def _arrays(habitats: Any) -> tuple[npt.NDArray[np.integer], FloatArray, Grid]:
+def label_volume(habitats: Any) -> tuple[npt.NDArray[np.integer], Grid]:
+    """Take the labels ``(z, y, x)`` of a result of :func:`comould.habitats.fit` or of a label image, and their grid.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or labels are not whole numbers from 0 to 255 with at least one above 0.
+    """
     import SimpleITK as sitk
 
     image = getattr(habitats, "labels", habitats)
@@ -227,6 +234,13 @@ def _arrays(habitats: Any) -> tuple[npt.NDArray[np.integer], FloatArray, Grid]:
             expected="0 outside and 1 to k inside (k at most 255)",
             found=f"{labels.min()} to {labels.max()}",
         )
+    return labels, grid
+
+
+def _arrays(habitats: Any) -> tuple[npt.NDArray[np.integer], FloatArray, Grid]:
+    import SimpleITK as sitk
+
+    labels, grid = label_volume(habitats)
     count = int(labels.max())
     given = getattr(habitats, "probabilities", None)
     if given is None:
