@@ -176,6 +176,8 @@ def sections_of(adata: AnnData, key: str = "section") -> npt.NDArray[np.intp]:
 def section_planes(points: FloatArray, sections: npt.NDArray[np.intp]) -> FloatArray:
     """Fit each section's plane to its spots: two directions ``(n, 2, 3)`` that span it, at every spot.
 
+    The first is the patient axis that lies nearest to the plane, laid into it; so equal sections have equal directions.
+
     Raises
     ------
     InputError
@@ -194,7 +196,12 @@ def section_planes(points: FloatArray, sections: npt.NDArray[np.intp]) -> FloatA
                 found=f"{int(here.sum())} spots",
                 remedy="Sample without a footprint",
             )
-        planes[here] = directions[:, :0:-1].T
+        normal = directions[:, 0]
+        first = np.eye(3)[np.argmin(np.abs(normal))]
+        first = first - normal * (first @ normal)
+        first /= np.linalg.norm(first)
+        second = np.cross(normal, first)
+        planes[here] = first, second * np.sign(second[np.argmax(np.abs(second))])
     return planes
 
 
