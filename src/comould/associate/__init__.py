@@ -14,12 +14,23 @@ from comould._lazy import attach
 if TYPE_CHECKING:
     from comould.associate.aggregate import aggregate
     from comould.associate.claims import make_nulls, test
+    from comould.associate.cohort.combine import combine_summaries, leave_one_centre_out
+    from comould.associate.cohort.exchange import export_summary
+    from comould.associate.cohort.leave_out import leave_one_out
+    from comould.associate.cohort.meta import random_effects
+    from comould.associate.cohort.models import deseq, mixed_model
+    from comould.associate.cohort.pseudobulk import pseudobulk
+    from comould.associate.cohort.sign_flip import sign_flip
+    from comould.associate.cohort.simulate import Scenario
+    from comould.associate.cohort.table import CohortOptions, FeatureEffects, cohort, feature_effects
     from comould.associate.edge import distance_to_edge
     from comould.associate.features import by_feature
     from comould.associate.gene_sets import GeneSet, Resolved, genesets, read_gmt
     from comould.associate.normalise import LogExpression
     from comould.associate.nulls import NullFit, Surrogates, make_null
     from comould.associate.options import ClaimOptions
+    from comould.associate.power import minimum_patients, power
+    from comould.associate.scales import scales
     from comould.associate.scoring import score
     from comould.associate.scrutiny import calibrate, controls, over_positions, shift_curve
     from comould.associate.support import sample, sample_map
@@ -27,53 +38,87 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "ClaimOptions": "options",
+    "CohortOptions": "cohort.table",
+    "FeatureEffects": "cohort.table",
     "GeneSet": "gene_sets",
     "LogExpression": "normalise",
     "NullFit": "nulls",
     "Resolved": "gene_sets",
+    "Scenario": "cohort.simulate",
     "Surrogates": "nulls",
     "SymbolCheck": "symbols",
     "aggregate": "aggregate",
     "by_feature": "features",
+    "calibrate": "scrutiny",
     "check_symbols": "symbols",
+    "cohort": "cohort.table",
+    "combine_summaries": "cohort.combine",
+    "controls": "scrutiny",
+    "deseq": "cohort.models",
     "distance_to_edge": "edge",
+    "export_summary": "cohort.exchange",
+    "feature_effects": "cohort.table",
     "genesets": "gene_sets",
+    "leave_one_centre_out": "cohort.combine",
+    "leave_one_out": "cohort.leave_out",
     "make_null": "nulls",
     "make_nulls": "claims",
+    "minimum_patients": "power",
+    "mixed_model": "cohort.models",
+    "over_positions": "scrutiny",
+    "power": "power",
+    "pseudobulk": "cohort.pseudobulk",
+    "random_effects": "cohort.meta",
     "read_gmt": "gene_sets",
     "sample": "support",
     "sample_map": "support",
+    "scales": "scales",
     "score": "scoring",
-    "test": "claims",
-    "calibrate": "scrutiny",
-    "controls": "scrutiny",
-    "over_positions": "scrutiny",
     "shift_curve": "scrutiny",
+    "sign_flip": "cohort.sign_flip",
+    "test": "claims",
 }
 
 __all__ = [
     "ClaimOptions",
+    "CohortOptions",
+    "FeatureEffects",
     "GeneSet",
     "LogExpression",
     "NullFit",
     "Resolved",
+    "Scenario",
     "Surrogates",
     "SymbolCheck",
     "aggregate",
     "by_feature",
     "calibrate",
     "check_symbols",
+    "cohort",
+    "combine_summaries",
     "controls",
+    "deseq",
     "distance_to_edge",
+    "export_summary",
+    "feature_effects",
     "genesets",
+    "leave_one_centre_out",
+    "leave_one_out",
     "make_null",
     "make_nulls",
+    "minimum_patients",
+    "mixed_model",
     "over_positions",
+    "power",
+    "pseudobulk",
+    "random_effects",
     "read_gmt",
     "sample",
     "sample_map",
+    "scales",
     "score",
     "shift_curve",
+    "sign_flip",
     "test",
 ]
 
