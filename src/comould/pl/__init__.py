@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from comould.pl.pose_figure import pose
     from comould.pl.registration_figure import displacement, landmark_residuals, sd_map
     from comould.pl.sampling_figure import sampling, slab_face
+    from comould.pl.scale_figure import scale_curve
     from comould.pl.section_figure import SectionScene, section
     from comould.pl.spots_figure import spots
     from comould.pl.stack_figure import stack, stack_offsets, stack_shrinkage, stack_tilts
@@ -41,6 +42,7 @@ _HOME = {
     "pose_figure": ("pose",),
     "registration_figure": ("displacement", "landmark_residuals", "sd_map"),
     "sampling_figure": ("sampling", "slab_face"),
+    "scale_figure": ("scale_curve",),
     "section_figure": ("SectionScene", "section"),
     "spots_figure": ("spots",),
     "stack_figure": ("stack", "stack_offsets", "stack_shrinkage", "stack_tilts"),
@@ -72,6 +74,7 @@ __all__ = [
     "ranked",
     "registration_error",
     "sampling",
+    "scale_curve",
     "sd_map",
     "section",
     "selection_curve",
