@@ -67,7 +67,7 @@ def scale_curve(
         raise InputError(subject="scale curve", expected="a feature of the table", found="none that is left to show")
     sizes = sorted(table["scale_mm"].unique())
     with context(theme):
-        host, (effect, evidence) = panels(ax, 2, columns=2, size_in=(3.5, 2.9), plate=False)
+        host, (effect, evidence) = panels(ax, 2, columns=2, size_in=(3.6, 3.4), plate=False)
         for number, (name, line) in enumerate(lines.items()):
             colour = HABITATS[number % len(HABITATS)]
             at = [sizes.index(size) for size in line["scale_mm"]]
@@ -78,20 +78,10 @@ def scale_curve(
         _dress(evidence, table, sizes, theme)
         effect.axhline(0, color=theme.faint, lw=1.0)
         effect.set_title("Effect")
-        effect.set_ylabel("correlation with the habitat")
+        effect.set_ylabel("correlation with habitat")
         evidence.axhline(-np.log10(0.05), color=theme.contrast, lw=1.0, ls="--")
-        evidence.annotate(
-            "p = 0.05",
-            (1, -np.log10(0.05)),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            color=theme.contrast,
-            fontsize=8,
-        )
         evidence.set_title("Evidence, spatial test")
-        evidence.set_ylabel("−log₁₀ p")
+        evidence.set_ylabel("−log₁₀ p (dashed: 0.05)")
         evidence.set_ylim(bottom=0)
         effect.margins(y=0.15)
         _legend(host, effect, ax is None)
