@@ -167,7 +167,7 @@ def test_the_record_is_plain_and_names_an_infinite_smoothness():
         ({"values": np.zeros(10)}, r"positions have shape \(144, 3\), not \(10, 2 or 3\)"),
         ({"positions": np.zeros((144, 5))}, r"positions have shape \(144, 5\)"),
         ({"positions": np.zeros((144, 3))}, "all spots at one place"),
-        ({"kind": "torus"}, "kind 'torus' is not one of variogram, shuffle"),
+        ({"kind": "torus"}, "kind 'torus' is not one of variogram, shift"),
         ({"n": 0}, "0 surrogates"),
         ({"sections": np.zeros(3)}, r"144 labels, one a spot, found shape \(3,\)"),
     ],

@@ -14,6 +14,10 @@ from comould.space import FloatArray
 
 N_REFERENCE = 120
 """Surrogates a map is compared with; the most extreme sets the limit, which one stationary map in a hundred passes."""
+_SLIGHT = 0.02
+"""Difference in a property that is no finding however little surrogates differ among themselves."""
+_ALL = 0.9
+"""Share of variance from which a map follows a covariate altogether."""
 _MOST_ANCHORS = 4000
 _FEWEST_SPOTS = 60
 _SPLITS = 3
@@ -59,7 +63,7 @@ def doubts_about(
     every = np.vstack([values[None], rows])
     measured = np.stack([check.measure(every) for check in checks], axis=1)
     middle, spread = measured[1:].mean(axis=0), measured[1:].std(axis=0)
-    beyond = (measured - middle) / np.where(spread > 1e-9, spread, np.inf)
+    beyond = (measured - middle) / np.maximum(spread, _SLIGHT)
     limit = beyond[1:].max()
     return tuple(check.doubt for check, own in zip(checks, beyond[0], strict=True) if own > limit)
 
@@ -118,7 +122,7 @@ def _explained(columns: FloatArray, anchors: npt.NDArray[np.intp]) -> Measure:
         inverse = np.linalg.pinv(squares, rcond=1e-9, hermitian=True)
         size = np.maximum((part**2).sum(axis=1) - total * mean**2, 1e-300)
         share = np.einsum("ri,rij,rj->r", along, inverse, along) / size
-        return np.arctanh(np.sqrt(np.clip(share, 0, 1 - 1e-9)))
+        return np.arctanh(np.sqrt(np.clip(share, 0, _ALL)))
 
     return measure
 

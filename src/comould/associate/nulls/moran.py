@@ -18,7 +18,7 @@ from comould.associate.nulls.variogram import fit_field
 from comould.errors import InputError
 from comould.space import FloatArray
 
-MOST_SPOTS = 6000
+MOST_SPOTS = 4000
 """Spots whose patterns are solved for at once; time grows with the cube, memory with the square."""
 _NEIGHBOURS = 8
 
