@@ -147,7 +147,7 @@ def _some_genes(spots: Spots, options: ClaimOptions, n: int, seed: np.random.See
 
 
 def _null_maps(ground: _Ground, number: int, n: int, seed: np.random.SeedSequence) -> FloatArray:
-    """Maps of one habitat's share and smoothness that were drawn without any gene."""
+    """Draw maps of one habitat's share and smoothness, without any gene."""
     spots = ground.spots
     if not n:
         return np.zeros((0, len(spots.maps)))
