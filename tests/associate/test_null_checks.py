@@ -43,10 +43,25 @@ def test_a_rim_follows_the_edge(kind):
     assert "take edge distance as a covariate" in doubts(rim, points, kind)
 
 
-def test_a_gradient_is_a_trend():
+def test_a_gradient_counts_for_little_or_is_refused():
+    """Its variogram never levels off, so its surrogates have gradients too: the price is paid in effective spots."""
     points = disc()
-    values = points[:, 0] / SIDE + 0.15 * smooth(points, 1.0)
-    assert "take position" in doubts(values, points)
+    gradient = (points[:, 0] - points[:, 0].mean()) / points[:, 0].std()
+    some, much = (
+        make_null(share * gradient + np.sqrt(1 - share**2) * smooth(points, 1.0), points, n=150).fit
+        for share in (0.5, 0.98)
+    )
+    none = make_null(smooth(points, 1.0), points, n=150).fit
+    assert none.n_effective > some.n_effective > much.n_effective
+    assert "independent spots" in much.refusal
+    assert not none.refusal
+
+
+def test_a_dome_is_a_trend_that_stationary_maps_do_not_have():
+    points = disc()
+    dome = -((points - points.mean(axis=0)) ** 2).sum(axis=1)
+    told = make_null(dome / dome.std() + 0.3 * smooth(points, 1.0), points, n=150).fit
+    assert "covariate" in " ".join(told.doubts)
 
 
 def test_a_map_rough_on_one_side_is_uneven():

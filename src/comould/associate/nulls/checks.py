@@ -60,12 +60,11 @@ def doubts_about(
     if len(values) < _FEWEST_SPOTS or len(rows) < N_REFERENCE // 2:
         return ()
     checks = _checks(places, np.random.default_rng(seed))
-    every = np.vstack([values[None], rows])
-    measured = np.stack([check.measure(every) for check in checks], axis=1)
-    middle, spread = measured[1:].mean(axis=0), measured[1:].std(axis=0)
-    beyond = (measured - middle) / np.maximum(spread, _SLIGHT)
-    limit = beyond[1:].max()
-    return tuple(check.doubt for check, own in zip(checks, beyond[0], strict=True) if own > limit)
+    usual = np.stack([check.measure(rows) for check in checks], axis=1)
+    own = np.concatenate([check.measure(values[None]) for check in checks])
+    middle, spread = usual.mean(axis=0), np.maximum(usual.std(axis=0), _SLIGHT)
+    limit = ((usual - middle) / spread).max()
+    return tuple(check.doubt for check, far in zip(checks, (own - middle) / spread, strict=True) if far > limit)
 
 
 def _checks(places: Places, rng: np.random.Generator) -> list[Check]:
