@@ -17,7 +17,7 @@ from comould.register import SectionRegistration, Stack
 from comould.study import RegisterOptions, run_registration
 from comould.study.register_case import STEPS
 
-QUICK = {"n_samples": 1, "plane": "plan", "deformable": False, "seed": 4}
+QUICK = {"n_samples": 2, "plane": "plan", "deformable": False, "seed": 4}
 
 
 def run(case, out, **options):
@@ -70,6 +70,19 @@ def test_spots_come_home_and_the_errors_are_those_of_the_score(done, tiny):
     )
     assert phantom.score(tiny, home).median_mm == pytest.approx(result.errors["error_mm"].median())
     assert result.errors["error_mm"].mean() < 0.3 * result.errors["nothing_mm"].mean()
+
+
+def test_plausible_positions_of_the_ensemble_go_with_the_spots(done):
+    result, _ = done
+    for path in (result.folder / "spots").iterdir():
+        spots = ad.read_h5ad(path)
+        samples = spots.obsm["spatial_patient_samples"]
+        one = SectionRegistration.load(result.folder / "registrations" / path.stem)
+        np.testing.assert_allclose(samples, one.plausible_points(spots.obsm["spatial"]).transpose(1, 0, 2))
+        apart = np.linalg.norm(samples - spots.obsm["spatial_patient"][:, None], axis=2)
+        assert 0 < apart.max() < 15
+    (stored, *_) = read_spatialdata(result.folder / "case.zarr").spots
+    assert stored.obsm["spatial_patient_samples"].shape == (stored.n_obs, 2, 3)
 
 
 def test_saved_registrations_give_the_same_positions(done):

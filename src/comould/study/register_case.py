@@ -174,7 +174,8 @@ def run_registration(
 
     Notes
     -----
-    Written: ``registrations/<section>/`` (:meth:`SectionRegistration.save`), ``spots/<section>.h5ad``,
+    Written: ``registrations/<section>/`` (:meth:`SectionRegistration.save`), ``spots/<section>.h5ad`` (positions, their
+    standard deviations, and with an ensemble its plausible positions, ``obsm["spatial_patient_samples"]``),
     ``case.zarr`` (SpatialData), ``registration.csv``, ``report.html`` and ``manifest.json`` with hashes of all inputs;
     for a simulated case ``spot_errors.csv`` too.
     """
@@ -232,7 +233,8 @@ def _mapped(loaded: LoadedCase, stack: Stack, *, force: bool) -> tuple[dict[str,
         if one.quality.verdict == "reject" and not force:
             left_out.append(name)
             continue
-        register.map_spots(counts, one, force=force)
+        # One member is no ensemble: it would say that nothing is uncertain.
+        register.map_spots(counts, one, force=force, samples=len(one.samples) if len(one.samples) > 1 else 0)
         spots[name] = counts
     return spots, tuple(left_out)
 
