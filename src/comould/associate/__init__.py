@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from comould.associate.scrutiny import calibrate, controls, over_positions, shift_curve
     from comould.associate.support import sample, sample_map
     from comould.associate.symbols import SymbolCheck, check_symbols
+    from comould.associate.whole_map import WholeMapTest, test_annotation, test_multivariate
 
 _MODULE_OF = {
     "ClaimOptions": "options",
@@ -47,6 +48,7 @@ _MODULE_OF = {
     "Scenario": "cohort.simulate",
     "Surrogates": "nulls",
     "SymbolCheck": "symbols",
+    "WholeMapTest": "whole_map",
     "aggregate": "aggregate",
     "by_feature": "features",
     "calibrate": "scrutiny",
@@ -77,6 +79,8 @@ _MODULE_OF = {
     "shift_curve": "scrutiny",
     "sign_flip": "cohort.sign_flip",
     "test": "claims",
+    "test_annotation": "whole_map",
+    "test_multivariate": "whole_map",
 }
 
 __all__ = [
@@ -90,6 +94,7 @@ __all__ = [
     "Scenario",
     "Surrogates",
     "SymbolCheck",
+    "WholeMapTest",
     "aggregate",
     "by_feature",
     "calibrate",
@@ -120,6 +125,8 @@ __all__ = [
     "shift_curve",
     "sign_flip",
     "test",
+    "test_annotation",
+    "test_multivariate",
 ]
 
 
