@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from comould.associate.nulls import make_null
 from comould.associate.nulls import moran as module
 from comould.associate.nulls.moran import neighbour_weights, patterns
-from comould.associate.nulls.places import Places
+from comould.associate.nulls.variogram import FieldModel, fit_field, sample_pairs
 from comould.errors import InputError
 
 SIDE = 16
@@ -27,26 +27,28 @@ def smooth(side=SIDE, sigma=2.0, seed=0):
 
 def morans_i(weights, rows):
     centred = rows - rows.mean(axis=-1, keepdims=True)
-    along = np.einsum("...i,...i->...", centred @ weights.toarray(), centred)
+    along = np.einsum("...i,...i->...", centred @ weights, centred)
     return along / (centred**2).sum(axis=-1) * rows.shape[-1] / weights.sum()
 
 
-def one_section(points):
-    return Places(points, np.zeros(len(points), dtype=np.intp))
+MODEL = FieldModel(np.inf, 2.0, 0.0)
 
 
 def test_morans_i_and_the_variance_are_kept():
     values = smooth()
     made = make_null(values, square(), kind="moran", n=60)
-    weights = neighbour_weights(one_section(square()))
-    np.testing.assert_allclose(morans_i(weights, made.maps.astype(float)), morans_i(weights, values), atol=0.02)
+    model = fit_field(sample_pairs(square()), values)
+    weights = neighbour_weights(square(), model, 1.0)
+    found, expected = morans_i(weights, made.maps.astype(float)), morans_i(weights, values)
+    np.testing.assert_allclose(found, expected, rtol=0.2)  # patterns of a pair differ a little
+    assert found.mean() == pytest.approx(expected, rel=0.05)
     np.testing.assert_allclose(made.maps.var(axis=1), values.var(), rtol=1e-4)
     np.testing.assert_allclose(made.maps.mean(axis=1), 0, atol=1e-5)
     assert len(np.unique(made.maps.round(4), axis=0)) == 60
 
 
 def test_patterns_are_orthonormal_sum_to_zero_and_come_smoothest_first():
-    weights = neighbour_weights(one_section(square(9)))
+    weights = neighbour_weights(square(9), MODEL, 1.0)
     vectors = patterns(weights)
     assert vectors.shape == (81, 80)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(80), atol=1e-10)
@@ -56,15 +58,20 @@ def test_patterns_are_orthonormal_sum_to_zero_and_come_smoothest_first():
     assert size[0] > 0.8
 
 
-def test_weights_are_symmetric_and_link_sections_by_how_near_they_are():
-    points = np.column_stack([np.tile(square(6), (3, 1)), np.repeat([0.0, 2.0, 10.0], 36)])
-    places = Places(points, np.repeat([0, 1, 2], 36))
-    weights = neighbour_weights(places).toarray()
+def test_weights_are_the_field_s_correlation_as_far_as_its_range():
+    points = np.column_stack([np.tile(square(6), (2, 1)), np.repeat([0.0, 2.0], 36)])
+    weights = neighbour_weights(points, MODEL, 1.0)
     np.testing.assert_array_equal(weights, weights.T)
     assert (np.diag(weights) == 0).all()
-    np.testing.assert_allclose(np.diag(weights[:36, 36:72]), 1 / 2)
-    np.testing.assert_allclose(np.diag(weights[36:72, 72:]), 1 / 8)
-    assert (weights[:36, 72:] == 0).all()
+    np.testing.assert_allclose(np.diag(weights[:36, 36:]), np.exp(-0.5))
+    assert weights[0, 5] == 0
+    assert MODEL.range_mm < 5
+
+
+def test_a_map_without_smoothness_still_has_neighbours():
+    weights = neighbour_weights(square(5), FieldModel(0.5, 0.01, 0.0), 1.0)
+    assert ((weights > 0).sum(axis=1) >= 3).all()
+    assert (weights > 0).sum(axis=1).max() == 8
 
 
 def test_unrelated_sections_are_randomised_apart():

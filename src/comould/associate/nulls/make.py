@@ -77,8 +77,9 @@ def make_null(
 
         ``"moran"``: the map's spectrum over the patterns of its own support, the shares of like patterns turned at
         random. Keeps Moran's I and trends at every scale, not the histogram (maps are centred, continuous, not
-        rank-matched). Assumes the neighbour graph to be the right measure of nearness. Trends being kept, a gene and a
-        map that share one by chance are held against maps that have it too.
+        rank-matched). Neighbours are weighted by the correlation fitted to the map. Trends being kept, a gene and a map
+        that share one by chance are held against maps that have it too: cautious for very smooth maps. Needs a dense
+        decomposition: thousands of spots at most.
 
         ``"dutilleul"``: no maps; ``pairs`` lets :func:`~comould.associate.statistics.analytic_effective` find each
         gene's effective number of spots from both correlograms. Assumes both stationary and the correlation about
