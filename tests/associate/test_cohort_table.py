@@ -76,6 +76,14 @@ def test_too_few_patients_are_not_tested_and_the_reason_is_said(patient_tables):
     assert row(cohort(tables, min_patients=4), "g1")["testable"]
 
 
+def test_one_patient_is_shown_and_nothing_is_tested(patient_tables):
+    table = cohort(patient_tables(1))
+    assert not table["testable"].any()
+    assert table["estimate"].notna().all()
+    assert table["p"].isna().all()
+    assert (table["carried_by"] == "").all()
+
+
 def test_five_patients_can_be_pooled_but_not_flipped(patient_tables):
     table = cohort(patient_tables(5))
     assert table["testable"].all()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from comould.cli import check, demo, fit, habitats, mould, phantom, register, templates
+from comould.cli import check, cohort, demo, fit, habitats, mould, phantom, power, register, templates
 from comould.cli._guard import State
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("check")(check.check)
 app.command("fit")(fit.fit)
 app.command("habitats")(habitats.habitats)
 app.command("register")(register.register)
+app.command("cohort")(cohort.cohort)
+app.command("combine")(cohort.combine)
+app.command("power")(power.power)
 app.command("phantom")(phantom.phantom)
 app.command("templates")(templates.templates)
 

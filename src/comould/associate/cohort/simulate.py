@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -86,9 +87,15 @@ class Scenario:
             raise InputError.collect(subject="scenario", problems=problems)
 
     @classmethod
-    def known(cls) -> list[str]:
-        """Names of the settings."""
-        return [field.name for field in fields(cls)]
+    def make(cls, given: Mapping[str, float]) -> Scenario:
+        """Make a record from numbers by name; unknown ones are named with what there is instead."""
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(given) - set(known)):
+            raise InputError(subject="scenario", expected=f"some of {', '.join(known)}", found=", ".join(unknown))
+        values: dict[str, Any] = {**given}
+        if "min_spots" in values:
+            values["min_spots"] = int(values["min_spots"])
+        return cls(**values)
 
     def sections(self, count: int) -> tuple[FloatArray, IntArray]:
         """Make positions ``(n, 3)`` mm and section codes ``(n,)`` of so many parallel sections."""

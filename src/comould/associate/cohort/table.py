@@ -217,7 +217,8 @@ def _rows(patients: PatientEffects, columns: npt.NDArray[np.intp], options: Coho
         for n, enough in zip(pooled.n, testable, strict=True)
     ]
     said = np.full(len(table), "", dtype=object)
-    said[testable] = carried_by(y[:, testable], v[:, testable], patients.patients, groups=patients.centres, **how)
+    if testable.any():
+        said[testable] = carried_by(y[:, testable], v[:, testable], patients.patients, groups=patients.centres, **how)
     table["carried_by"] = said
     return table
 
