@@ -97,3 +97,17 @@ def test_what_cannot_be_scored_is_an_error(spots):
     spots.X = spots.X * 0.5
     with pytest.raises(InputError, match="raw counts"):
         associate.score(spots, {"mine": ["own_H1"]})
+
+
+@pytest.mark.filterwarnings("ignore::comould.errors.ComouldWarning")
+def test_sets_of_the_same_cells_agree_on_real_spots(test_data):
+    from comould.io import read_spots
+
+    root = test_data / "her2st"
+    spots = read_spots(root / "counts" / "C2.tsv.gz", positions=root / "spots" / "C2_selection.tsv", pitch_um=200)
+    associate.score(spots, associate.genesets("all"))
+    alike = spots.obsm["score"].corr()
+    assert not spots.obsm["score"].isna().any().any()
+    assert alike.loc["MCP_Fibroblasts", "pan_F_TBRS_19"] > 0.4
+    assert alike.loc["MCP_T_cells", "T_cell_inflamed_18"] > 0.3
+    assert alike.loc["MCP_T_cells", "Buffa_hypoxia_15"] < 0.1
