@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -188,6 +189,11 @@ def habitat_number(name: object) -> int:
     """Take the number of a habitat from its name (``H3`` is 3); 1 when it has none."""
     digits = "".join(c for c in str(name) if c.isdigit())
     return max(1, int(digits)) if digits else 1
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """Give the rows of a table by the names of its columns."""
+    return iter(table.itertuples())
 
 
 def is_set(table: pd.DataFrame) -> pd.Series:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from comould.errors import InputError
-from comould.pl.associations_figure import habitat_number
+from comould.pl.associations_figure import each, habitat_number
 from comould.pl.style import LIGHT, Theme, context, habitat_colour, one_axes
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def calibration(table: pd.DataFrame, *, theme: Theme = LIGHT, ax: Axes | None = 
         ax = one_axes(ax, 5.6, 1.2 + 0.46 * len(whole))
         ax.grid(axis="x")
         ax.axvline(NOMINAL, color=theme.muted, lw=1.2, ls="--", gid="nominal")
-        for y, row in enumerate(whole.itertuples()):
+        for y, row in enumerate(each(whole)):
             colour = theme.accent if row.verdict == "holds" else theme.contrast
             parts = table[(table["test"] == row.test) & (table["habitat"] != "all")]
-            for part in parts.itertuples():
+            for part in each(parts):
                 ax.plot(
                     [part.rate_05], [y + 0.26], "o", ms=4.5, color=habitat_colour(habitat_number(part.habitat)),
                     mec=theme.ink, mew=0.4, gid="habitat",

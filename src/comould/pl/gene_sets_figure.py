@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from comould.errors import InputError
-from comould.pl.associations_figure import habitat_number, is_set
+from comould.pl.associations_figure import each, habitat_number, is_set
 from comould.pl.style import LIGHT, Theme, context, habitat_colour, one_axes
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def gene_sets(
     with context(theme):
         ax = one_axes(ax, 5.8, 1.5 + 0.27 * len(rows))
         ax.grid(axis="x")
-        for y, row in enumerate(rows.itertuples()):
+        for y, row in enumerate(each(rows)):
             colour = habitat_colour(habitat_number(row.habitat))
             own, other = _evidence(row.p_spatial), _evidence(row.p_competitive)
             ax.plot([own, other], [y, y], color=theme.faint, lw=1.4)
@@ -69,7 +69,7 @@ def gene_sets(
                     [value], [y], marker, ms=7.5 if marker == "o" else 6.2, mfc=colour if q <= fdr else theme.paper,
                     mec=theme.ink if q <= fdr else colour, mew=0.8 if q <= fdr else 1.5, ls="", gid=name,
                 )  # fmt: skip
-        ax.set_yticks(range(len(rows)), [f"{r.feature} · {r.habitat}" for r in rows.itertuples()], parse_math=False)
+        ax.set_yticks(range(len(rows)), [f"{r.feature} · {r.habitat}" for r in each(rows)], parse_math=False)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_xlim(left=-0.05 * max(1.0, ax.get_xlim()[1]))
         capped = (rows[["p_spatial", "p_competitive"]] < _LEAST).any(axis=None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from comould.pl.associations_figure import habitat_number
+from comould.pl.associations_figure import each, habitat_number
 from comould.pl.style import LIGHT, Theme, context, habitat_colour, one_axes
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def plausible(found: Plausible, *, theme: Theme = LIGHT, ax: Axes | None = None)
         ax = one_axes(ax, 5.6, 1.25 + 0.3 * len(rows))
         ax.grid(axis="x")
         ax.axvline(0, color=theme.faint, lw=1.0)
-        for y, row in enumerate(rows.itertuples()):
+        for y, row in enumerate(each(rows)):
             colour = habitat_colour(habitat_number(row.habitat))
             ax.plot([row.low, row.high], [y, y], color=colour, lw=5, alpha=0.5, solid_capstyle="butt", gid="interval")
             ax.plot([row.extrapolated], [y], "D", ms=5.5, mfc="none", mec=theme.muted, mew=1.3, gid="extrapolated")
@@ -54,7 +54,7 @@ def plausible(found: Plausible, *, theme: Theme = LIGHT, ax: Axes | None = None)
             "stands in", (1.0, -0.75), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
             va="bottom", color=theme.muted, fontsize=8, annotation_clip=False,
         )  # fmt: skip
-        ax.set_yticks(range(len(rows)), [_name(r.feature, r.habitat) for r in rows.itertuples()], parse_math=False)
+        ax.set_yticks(range(len(rows)), [_name(r.feature, r.habitat) for r in each(rows)], parse_math=False)
         ax.set_ylim(len(rows) - 0.4, -0.7)
         _keep_zero_in_sight(ax)
         ax.set_xlabel("correlation with the habitat (◇ extrapolated to no error)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from comould.errors import InputError
-from comould.pl.associations_figure import habitat_number
+from comould.pl.associations_figure import each, habitat_number
 from comould.pl.style import LIGHT, Theme, context, habitat_colour, new_figure
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ def _claim(summary: pd.DataFrame, feature: str | None, habitat: str | None) -> A
         wanted = " · ".join(word for word in (feature, habitat) if word) or "any"
         raise InputError(
             subject=f"shift curve of {wanted}",
-            expected=f"one of {', '.join(f'{r.feature} · {r.habitat}' for r in summary.itertuples()) or 'no claims'}",
+            expected=f"one of {', '.join(f'{r.feature} · {r.habitat}' for r in each(summary)) or 'no claims'}",
             found="none of that name",
         )
-    return next(rows.itertuples())
+    return next(each(rows))
 
 
 def _panel(ax: Axes, points: pd.DataFrame, row: Any, lost_mm: float, theme: Theme) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
+    from comould.report.associations import AssociationReport, write_associations
     from comould.report.case import CaseReport
     from comould.report.habitats import HabitatReport, write_habitats
     from comould.report.marker_plate import write_marker_plate
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from comould.report.write import write_case
 
 __all__ = [
+    "AssociationReport",
     "CaseReport",
     "CuttingSheet",
     "HabitatReport",
     "cutting_sheet",
+    "write_associations",
     "write_case",
     "write_habitats",
     "write_marker_plate",
@@ -30,10 +33,12 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "AssociationReport": "associations",
         "CaseReport": "case",
         "CuttingSheet": "sheet",
         "HabitatReport": "habitats",
         "cutting_sheet": "sheet",
+        "write_associations": "associations",
         "write_case": "write",
         "write_habitats": "habitats",
         "write_marker_plate": "marker_plate",

@@ -38,11 +38,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text; ``marked`` rows stand out."""
+    """Headings and rows of text; ``marked`` rows stand out; the last column of a ``wordy`` one holds sentences."""
 
     headings: list[str]
     rows: list[list[str]]
     marked: list[bool]
+    wordy: bool = False
 
 
 def number(value: Any, digits: int = 3) -> str:
