@@ -112,7 +112,7 @@ def test_patients_order_does_not_matter_nor_does_the_seed_of_few(patient_tables)
 
 def test_real_tables_go_in(make_spots):
     tables = {
-        f"P{seed}": associate.test(make_spots(seed, n_smooth=4, n_flat=2), n_surrogates=99, seed=seed)
+        f"P{seed}": associate.test(make_spots(seed, n_smooth=4, n_flat=2), n_surrogates=39, seed=seed)
         for seed in range(5)
     }
     table = cohort(tables)

@@ -66,7 +66,7 @@ def test_a_real_support_is_taken_as_it_is():
         patients=(6,),
         error_mm=(0.0,),
         scenario=SMALL,
-        support=(turned, np.array(["a", "b"])[codes]),
+        sections=[(turned, np.array(["a", "b"])[codes])],
         n_simulations=10,
     )
     assert found["n_spots"].iloc[0] == len(positions)
@@ -124,4 +124,4 @@ def test_wrong_input_is_told():
     with pytest.raises(InputError, match="spots across a section is not 4 to 200"):
         Scenario(pitch_mm=6.0)
     with pytest.raises(InputError, match=r"shapes \(5, 2\)"):
-        power(1.0, support=(np.zeros((5, 2)), np.zeros(5)))
+        power(1.0, sections=[(np.zeros((5, 2)), np.zeros(5))])

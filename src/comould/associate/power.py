@@ -32,10 +32,9 @@ def power(
     effects: float | Sequence[float],
     *,
     patients: Sequence[int] = (6, 8, 10, 12, 16, 20),
-    sections: Sequence[int] = (3,),
+    sections: Sequence[int | Support] = (3,),
     error_mm: Sequence[float] = (0.0, 1.0, 2.0),
     scenario: Scenario | None = None,
-    support: Support | None = None,
     n_simulations: int = 200,
     seed: int = 0,
     workers: int = 1,
@@ -50,14 +49,13 @@ def power(
     patients
         Sizes of the cohort. Smaller ones are the first patients of the largest.
     sections
-        Sections a patient, each as large and as dense as the scenario says. Not used with a support of your own.
+        Sections a patient, each as large and as dense as the scenario says; or real ones: positions ``(n_spots, 3)`` in
+        mm and a label of the section ``(n_spots,)`` of one patient, taken for all.
     error_mm
         Standard deviations, on each axis, of where spots are thought to be: half of the variance common to a section
         (a wrong registration), half each spot's own.
     scenario
         What else is assumed; the defaults when ``None``.
-    support
-        Positions ``(n_spots, 3)`` in mm and sections ``(n_spots,)`` of a real patient, taken for all.
     n_simulations
         Cohorts for each cell; with 200 the power is known to ± 7 per cent points at most.
     seed
@@ -78,7 +76,7 @@ def power(
     Raises
     ------
     InputError
-        If numbers are out of range or the support is not positions and sections.
+        If numbers are out of range or sections are neither a number nor positions with labels.
 
     Notes
     -----
@@ -91,7 +89,7 @@ def power(
     s = scenario or Scenario()
     strengths = np.atleast_1d(np.asarray(effects, dtype=np.float64))
     _check(strengths, patients, sections, error_mm, n_simulations, workers)
-    layouts = _layouts(s, sections, support)
+    layouts = [_layout(s, one) for one in sections]
     benches = [
         Bench.make(s, positions, codes, _N_SURROGATES, np.random.SeedSequence(seed, spawn_key=(0, number)))
         for number, (positions, codes) in enumerate(layouts)
@@ -182,26 +180,26 @@ def _found(drawn: FloatArray, alpha: float) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _layouts(scenario: Scenario, sections: Sequence[int], support: Support | None) -> list[tuple[FloatArray, IntArray]]:
-    if support is None:
-        return [scenario.sections(int(count)) for count in sections]
-    positions, labels = np.asarray(support[0], dtype=np.float64), np.asarray(support[1])
+def _layout(scenario: Scenario, sections: int | Support) -> tuple[FloatArray, IntArray]:
+    if isinstance(sections, int | np.integer):
+        return scenario.sections(int(sections))
+    positions, labels = np.asarray(sections[0], dtype=np.float64), np.asarray(sections[1])
     if positions.ndim != 2 or positions.shape[1] != 3 or labels.shape != (len(positions),) or len(positions) < 4:
         raise InputError(
-            subject="support", expected="positions (n, 3) in mm and a section for each",
+            subject="sections", expected="a number, or positions (n, 3) in mm and a label for each",
             found=f"shapes {positions.shape} and {labels.shape}",
         )  # fmt: skip
     if not np.isfinite(positions).all() or len(positions) > _MOST_SPOTS:
         raise InputError(
-            subject="support", expected=f"finite positions, {_MOST_SPOTS} at most", found=f"{len(positions)}"
+            subject="sections", expected=f"finite positions, {_MOST_SPOTS} at most", found=f"{len(positions)}"
         )
-    return [(positions - positions.mean(axis=0), np.unique(labels.astype(str), return_inverse=True)[1])]
+    return positions - positions.mean(axis=0), np.unique(labels.astype(str), return_inverse=True)[1]
 
 
 def _check(
     effects: FloatArray,
     patients: Sequence[int],
-    sections: Sequence[int],
+    sections: Sequence[int | Support],
     error_mm: Sequence[float],
     n: int,
     workers: int,
@@ -211,7 +209,7 @@ def _check(
         problems.append("an effect is not a number")
     if not len(patients) or min(patients) < 2:
         problems.append("a cohort has fewer than two patients")
-    if not len(sections) or min(sections) < 1:
+    if not len(sections) or any(isinstance(one, int) and one < 1 for one in sections):
         problems.append("a patient has no section")
     if not len(error_mm) or not all(0 <= e < np.inf for e in error_mm):
         problems.append("an error is below 0")
