@@ -108,6 +108,7 @@ def _explained(columns: FloatArray, anchors: npt.NDArray[np.intp]) -> Measure:
     products = columns[:, i] * columns[:, j]
 
     def measure(rows: npt.NDArray[np.floating]) -> FloatArray:
+        """Measure rows ``(m, n_spots)``."""
         part = rows[:, anchors].astype(np.float64)
         known = np.isfinite(part)
         part = np.where(known, part, 0.0)
@@ -134,6 +135,7 @@ def _unevenness(places: Places, anchors: npt.NDArray[np.intp]) -> Measure:
     member = (block[:, None] == np.arange(block.max() + 1)).astype(np.float64)
 
     def measure(rows: npt.NDArray[np.floating]) -> FloatArray:
+        """Measure rows ``(m, n_spots)``."""
         total, known = np.zeros((len(rows), len(anchors))), np.zeros((len(rows), len(anchors)))
         for neighbour in near.T:
             squares = (rows[:, neighbour] - rows[:, anchors]) ** 2

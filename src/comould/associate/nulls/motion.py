@@ -21,10 +21,11 @@ from comould.space import FloatArray
 REACH = 0.72
 """Pitches within which a moved spot serves as source: a square lattice leaves no place further than 0.71 from one."""
 LEAST_OVERLAP = 0.3
-"""Share of all spots that a moved map must cover."""
+"""Share of all spots that a moved map must cover: with fewer the variance is no longer one over their number."""
 FEWEST_MOVES = 40
 """Different moves without which a p-value of 0.05 is a matter of one or two of them."""
 _TRIES = 20
+_MOST_DRAWS = 100_000
 _N_SEEN = 120
 
 Move = Callable[[FloatArray, FloatArray], FloatArray]
@@ -53,7 +54,7 @@ def _shifts(places: Places, trees: list[cKDTree], rng: np.random.Generator) -> I
     """
     sizes = np.array([len(spots) for spots in places.members])
     radius = 0.5 * max(float(np.ptp(places.in_plane[spots], axis=0).max()) for spots in places.members)
-    while True:
+    for _ in range(_MOST_DRAWS):
         section = rng.choice(len(sizes), p=sizes / sizes.sum())
         points = places.in_plane[places.members[section]]
         start = points[rng.integers(len(points))]
