@@ -194,7 +194,7 @@ def section_planes(points: FloatArray, sections: npt.NDArray[np.intp]) -> FloatA
                 subject="section's plane",
                 expected="three spots or more, not on one line",
                 found=f"{int(here.sum())} spots",
-                remedy="Sample without a footprint",
+                remedy="Leave that section out, or do without its plane: no footprint, squares or hexagons",
             )
         normal = directions[:, 0]
         first = np.eye(3)[np.argmin(np.abs(normal))]
