@@ -142,7 +142,7 @@ def test_the_critical_correlation_is_the_t_test_s():
 
 
 def test_plausible_positions_attenuate_and_the_extrapolation_leads_back(specimen):
-    spots, image, table = specimen
+    spots, image, _ = specimen
     jittered = spots.copy()
     rng = np.random.default_rng(1)
     error = np.repeat(rng.normal(0, 1.0, (3, 3)) * [1, 1, 0], len(spots) // 3, axis=0)
@@ -166,7 +166,9 @@ def test_an_ensemble_is_used_whole(specimen):
     spots, image, table = specimen
     given = spots.copy()
     points = spots.obsm["spatial_patient"]
-    given.obsm["spatial_patient_samples"] = np.stack([points, points + [1.0, 0, 0], points - [1.0, 0, 0]], axis=1)
+    given.obsm["spatial_patient_samples"] = np.stack(
+        [points, points + np.array([1.0, 0, 0]), points - np.array([1.0, 0, 0])], axis=1
+    )
     found = associate.over_positions(given, image, table)
     assert found.source == "ensemble"
     assert found.draws["draw"].nunique() == 3
@@ -234,7 +236,7 @@ def test_another_patient_s_map_is_laid_box_on_box(specimen):
     mine = HabitatMap.of(specimen[1])
     larger = sitk.Expand(specimen[1], [2, 2, 2], sitk.sitkNearestNeighbor)
     theirs = HabitatMap.of(larger)
-    corner = np.array([OFFSET, OFFSET + [SIDE - 1, SIDE - 1, THICK - 1]])
+    corner = np.array([OFFSET, OFFSET + np.array([SIDE - 1, SIDE - 1, THICK - 1])])
     moved = _laid_over(corner, mine, theirs)
     np.testing.assert_allclose(
         theirs.grid.index_from_patient(moved), [[0, 0, 0], [2 * SIDE - 1, 2 * SIDE - 1, 2 * THICK - 1]], atol=1e-9
