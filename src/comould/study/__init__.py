@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from comould.study.associate_case import AssociateResult, run_associations
+from comould.study.associate_options import AssociateOptions
+from comould.study.calibrate_case import CalibrationResult, run_calibration
 from comould.study.case_folder import CaseFolder
 from comould.study.demo import DemoResult, run_demo
 from comould.study.habitat_options import HabitatOptions
@@ -10,6 +13,9 @@ from comould.study.register_case import RegisterOptions, RegisterResult, run_reg
 from comould.study.visits import FollowUp, TimePoint, follow_up
 
 __all__ = [
+    "AssociateOptions",
+    "AssociateResult",
+    "CalibrationResult",
     "CaseFolder",
     "DemoResult",
     "FollowUp",
@@ -19,6 +25,8 @@ __all__ = [
     "RegisterResult",
     "TimePoint",
     "follow_up",
+    "run_associations",
+    "run_calibration",
     "run_demo",
     "run_habitats",
     "run_registration",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from comould.errors import ComouldError, InputError
+from comould.errors import InputError
 from comould.io.section import Section
 from comould.space import SlicePlan
+from comould.study._trouble import Trouble
 from comould.study.case_folder import CaseFolder, PictureEntry, SectionEntry
 from comould.study.preflight import check_pictures, check_planes
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from comould.register import Clues, LandmarkPairs
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,7 @@ def load_case(case: CaseFolder, *, via: Sequence[str] = ()) -> LoadedCase:
     """
     from comould.io import check_same_pixels
 
-    trouble = _Trouble(case.folder)
+    trouble = Trouble(case.folder)
     plan = trouble.when(lambda: SlicePlan.load(case.slice_plan))
     images = {name: trouble.when(lambda path=path: _image(path)) for name, path in case.images.items()}  # type: ignore[misc]
     mask = trouble.when(lambda: _mask(case))
@@ -101,22 +100,6 @@ def load_case(case: CaseFolder, *, via: Sequence[str] = ()) -> LoadedCase:
     if trouble.problems or plan is None or mask is None:
         raise InputError.collect(subject=f"case folder {case.folder.name}", problems=trouble.problems)
     return LoadedCase(plan, volumes, mask, kept, clues, spots)
-
-
-class _Trouble:
-    """Collects what goes wrong with files; paths in messages lose the folder they lie in."""
-
-    def __init__(self, folder: Path) -> None:
-        self.problems: list[str] = []
-        self.prefix = f"{folder}/"
-
-    def when(self, make: Callable[[], _T]) -> _T | None:
-        """Give what is made, or note why it cannot be."""
-        try:
-            return make()
-        except ComouldError as error:
-            self.problems.append(str(error).replace(self.prefix, "").rstrip("."))
-            return None
 
 
 def _image(path: Path) -> sitk.Image:
