@@ -149,7 +149,7 @@ class Bench:
             Standard deviation, on each axis, of where spots are thought to be about where they are: half of the
             variance common to a section, half each spot's own.
         seed
-            The patient is the same whatever effect and error are.
+            The patient is the same whatever the effects are.
 
         Returns
         -------
