@@ -82,9 +82,9 @@ def power(
     The habitat is the part of a smooth Gaussian field above a threshold. Spots take counts where they truly are and
     a habitat where they are thought to be. Each patient is tested as :func:`comould.associate.test` does (correlation
     within sections, effective number of spots from surrogate habitats), the cohort by random effects with Hartung and
-    Knapp's standard error. It is one gene at one level: for many, divide ``alpha`` by their number. Without an effect fewer than ``alpha`` are
-    found (0.004 to 0.036 measured with 6 to 16 patients who do not differ), as that standard error is cautious. Surrogates come
-    from the habitat's true law, which a study must estimate; tissue is taken to be everywhere.
+    Knapp's standard error. It is one gene at one level: for many, divide ``alpha`` by their number. That standard error
+    is cautious: without an effect, 0.004 to 0.036 were found at 0.05 (6 to 16 patients who do not differ). Surrogates
+    come from the habitat's true law, which a study must estimate; tissue is taken to be everywhere.
     """
     s = scenario or Scenario()
     strengths = np.atleast_1d(np.asarray(effects, dtype=np.float64))

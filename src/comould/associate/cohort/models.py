@@ -44,7 +44,7 @@ def mixed_model(
     centre
         Column of the centres: a random intercept of its own, the patients' within it.
     genes
-        Some of the genes; all when ``None``. A gene takes a twentieth to a tenth of a second: choose where there are many.
+        Some of the genes; all when ``None``. A gene takes about a tenth of a second: choose where there are many.
     min_counts
         Genes with fewer counts altogether are not fitted.
     progress
