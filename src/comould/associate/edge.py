@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
     from anndata import AnnData
 
-_CANDIDATES = 8
+_CANDIDATES = 4
 
 
 def distance_to_edge(
@@ -112,7 +112,7 @@ def _to_faces(centres: FloatArray, sides: npt.NDArray[np.intp], places: FloatArr
         offsets[:, side] = (np.arange(count) - (count - 1) / 2) * 2 * half[side]
         centres = (centres[:, None] + offsets).reshape(-1, 3)
     few = min(_CANDIDATES, len(centres))
-    found = cKDTree(centres).query(places, few)[1].reshape(len(places), few)
+    found = cKDTree(centres).query(places, few, workers=-1)[1].reshape(len(places), few)
     best = np.full(len(places), np.inf)
     for column in found.T:
         beyond = np.maximum(np.abs(places - centres[column]) - half, 0)
