@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from comould.cli import check, cohort, demo, fit, habitats, mould, phantom, power, register, templates
+from comould.cli import (
+    associate,
+    calibrate,
+    check,
+    cohort,
+    demo,
+    fit,
+    habitats,
+    mould,
+    phantom,
+    power,
+    register,
+    templates,
+)
 from comould.cli._guard import State
 
 app = typer.Typer(
@@ -26,6 +39,8 @@ app.command("register")(register.register)
 app.command("cohort")(cohort.cohort)
 app.command("combine")(cohort.combine)
 app.command("power")(power.power)
+app.command("associate")(associate.associate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("phantom")(phantom.phantom)
 app.command("templates")(templates.templates)
 
