@@ -3,9 +3,9 @@
 ``python benchmarks/claims_on_phantom.py --seeds 0-49 --positions registered`` cuts each specimen (difficulty "medium"),
 registers every section as a user would, places the spots, and tests the true habitats and those fitted to the images;
 ``--positions true`` leaves the registration out, and ``displaced`` imitates its error: every section is moved (standard
-deviation 0.25 mm along each axis of the plane, 0.3 mm along its normal), turned (0.3°) and bent (0.2 mm over 10 mm), a median error
-of about 0.45 mm, which is what registration of "medium" sections was measured to leave. About 20 s a seed, two minutes with
-registration. Rows are written as they come (``--out``), and a seed that is there already is not run again.
+deviation 0.25 mm along each axis of the plane, 0.3 mm along its normal), turned (0.3°) and bent (0.2 mm over 10 mm): a
+median error of about 0.45 mm, which is what registration of "medium" sections was measured to leave. About 20 s a seed,
+two minutes with registration. Rows are written as they come (``--out``); a seed that is there is not run again.
 """
 
 from __future__ import annotations
