@@ -130,6 +130,8 @@ def test_few_patients_can_be_solved_for_as_the_docstring_says(patient_tables):
         start = np.concatenate([np.log(1 / rng.uniform(20, 200, 5)), rng.normal(0.3, 0.3, 5)])
         one = least_squares(off, start, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=200)
         best = one if best is None or one.cost < best.cost else best
+        if best.cost < 1e-10:
+            break
     assert np.sort(best.x[5:]) == pytest.approx(np.sort(y[:, 0]), abs=1e-3)
 
 
