@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from comould.associate.features import by_feature
     from comould.associate.gene_sets import GeneSet, Resolved, genesets, read_gmt
     from comould.associate.normalise import LogExpression
-    from comould.associate.nulls import NullFit, Surrogates, make_null
+    from comould.associate.nulls import LabelSurrogates, NullFit, Surrogates, make_label_null, make_null
     from comould.associate.options import ClaimOptions
     from comould.associate.power import minimum_patients, power
     from comould.associate.scales import scales
     from comould.associate.scoring import score
     from comould.associate.scrutiny import calibrate, controls, over_positions, shift_curve
     from comould.associate.support import sample, sample_map
+    from comould.associate.surrogate_effects import surrogate_effects
     from comould.associate.symbols import SymbolCheck, check_symbols
     from comould.associate.whole_map import WholeMapTest, test_annotation, test_multivariate
 
@@ -81,6 +82,9 @@ _MODULE_OF = {
     "test": "claims",
     "test_annotation": "whole_map",
     "test_multivariate": "whole_map",
+    "surrogate_effects": "surrogate_effects",
+    "make_label_null": "nulls",
+    "LabelSurrogates": "nulls",
 }
 
 __all__ = [
@@ -88,6 +92,7 @@ __all__ = [
     "CohortOptions",
     "FeatureEffects",
     "GeneSet",
+    "LabelSurrogates",
     "LogExpression",
     "NullFit",
     "Resolved",
@@ -109,6 +114,7 @@ __all__ = [
     "genesets",
     "leave_one_centre_out",
     "leave_one_out",
+    "make_label_null",
     "make_null",
     "make_nulls",
     "minimum_patients",
@@ -124,6 +130,7 @@ __all__ = [
     "score",
     "shift_curve",
     "sign_flip",
+    "surrogate_effects",
     "test",
     "test_annotation",
     "test_multivariate",

@@ -283,6 +283,7 @@ class _Collected:
         n_spots: int,
         counted: Counted | None,
     ) -> None:
+        """Fill in features of a slice from their surrogates' statistics ``(n_surrogates, c)``."""
         observed, random = np.abs(statistic), np.ascontiguousarray(random)
         reached, square, edge = summary(random, observed, anchor_of(len(random)))
         p, effective = p_values(observed, reached, square, edge, count=len(random), n_spots=n_spots)
@@ -293,6 +294,7 @@ class _Collected:
             raise_maxima(self.maxima, random, np.where(use, 1 / np.where(use, spread, 1), 0))
 
     def put_analytic(self, here: slice, statistic: FloatArray, effective: FloatArray) -> None:
+        """Fill in features of a slice from their effective samples alone."""
         known = np.where(statistic != 0, effective, np.nan)
         self.chance.p_spatial[here], self.chance.n_effective[here] = t_test(statistic, known), known
         self.chance.spread[here] = 1 / np.sqrt(np.maximum(known - 1, 1))

@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from comould.associate.blocks import Blocks, unit
-from comould.associate.gene_sets import resolve
+from comould.associate.feature_values import feature_values
 from comould.associate.kernel import section_planes
 from comould.associate.options import ClaimOptions
 from comould.associate.sampling import nearest
 from comould.associate.spots import Spots
-from comould.associate.statistics import z_scores
 from comould.associate.support import label_volume
 from comould.errors import InputError
 from comould.space import FloatArray, Grid
@@ -76,6 +75,8 @@ class Claimed:
         Of the test.
     planes
         ``(n_spots, 2, 3)`` directions that span each spot's section.
+    fdr
+        Largest q-value of a claim.
     """
 
     rows: pd.DataFrame
@@ -83,6 +84,7 @@ class Claimed:
     spots: Spots
     options: ClaimOptions
     planes: FloatArray
+    fdr: float
 
     @classmethod
     def pick(
@@ -125,8 +127,8 @@ class Claimed:
         settings = ClaimOptions.make(options)
         spots = Spots.of(adata, key, settings)
         rows = _chosen(table, set(genesets or {}), fdr, top)
-        features = _features(rows, spots, genesets or {})
-        return cls(rows, features, spots, settings, section_planes(spots.positions, spots.sections))
+        features = feature_values(zip(rows["kind"], rows["feature"], strict=True), spots, genesets or {})
+        return cls(rows, features, spots, settings, section_planes(spots.positions, spots.sections), fdr)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -200,17 +202,3 @@ def _chosen(table: pd.DataFrame, sets: set[str], fdr: float, top: int) -> pd.Dat
             remedy="Only habitats of a map can be looked up at other places",
         )
     return rows.assign(label=numbers.astype(int))
-
-
-def _features(rows: pd.DataFrame, spots: Spots, genesets: Mapping[str, Iterable[str]]) -> FloatArray:
-    columns = []
-    for kind, name in zip(rows["kind"], rows["feature"], strict=True):
-        genes = [name] if kind == "gene" else list(resolve(genesets[name], spots.genes).found)
-        index = spots.genes.get_indexer(pd.Index(genes))
-        if (index < 0).any():
-            raise InputError(
-                subject=f"{kind} {name}", expected="a feature of these spots", found="none of that name among the genes"
-            )
-        log = np.column_stack([spots.expression.tile(one, one + 1)[1].toarray()[:, 0] for one in index.tolist()])
-        columns.append(log[:, 0] if kind == "gene" else z_scores(log).mean(axis=1))
-    return np.column_stack(columns)

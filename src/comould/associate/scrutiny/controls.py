@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ LEVEL = 0.05
 _TOO_MANY = 0.01
 _LEAST_SHARE = 0.25
 _LEAST_CLAIMS = 1
+_TOP = 20
 
 COLUMNS = (
     "control",
@@ -47,30 +48,26 @@ def controls(
     table: pd.DataFrame,
     *,
     others: Mapping[str, Any] | None = None,
-    genesets: Mapping[str, Iterable[str]] | None = None,
     n_surrogates: int = 199,
     seed: int = 0,
-    top: int = 20,
-    fdr: float = 0.1,
-    key: str = "habitat",
     **options: Any,
 ) -> pd.DataFrame:
     """Hold the strongest claims against maps that cannot be right, and genes against the right map that cannot matter.
 
     Parameters
     ----------
-    adata, key, options
-        Spots as they were tested: see :func:`comould.associate.test`.
+    adata
+        Spots as they were tested.
     habitats
         The map they were sampled from: a result of :func:`comould.habitats.fit` or a label image.
-    table, genesets
-        Of the test.
+    table
+        Of :func:`comould.associate.test`.
     others
         Other patients' habitat maps by name (never by identity): laid over this one, centre on centre and size on size.
     n_surrogates, seed
         Of the wrong maps.
-    top, fdr
-        Which claims: see :meth:`Claimed.pick`.
+    **options
+        As for :func:`~comould.associate.shift_curve`; ``top`` is 20 here.
 
     Returns
     -------
@@ -87,7 +84,7 @@ def controls(
     A control that is not null says that something else than the match of place and place makes the claims (a trend,
     depth, the edge, a batch): they are then no evidence for this map. Controls that are null prove nothing alone.
     """
-    claimed = Claimed.pick(adata, table, genesets=genesets, key=key, fdr=fdr, top=top, **options)
+    claimed = Claimed.pick(adata, table, **{"top": _TOP, **options})
     map_ = HabitatMap.of(habitats)
     seeds = iter(np.random.SeedSequence(seed).spawn(3 + 2 * len(others or {})))
     judge = _Judge(claimed, map_, n_surrogates)
@@ -100,7 +97,7 @@ def controls(
         rows.append(judge.another_patient(name, theirs, next(seeds)))
     if not others:
         rows.append(_not_run("another patient", "no other patient's map was given"))
-    rows.append(_housekeeping(table, fdr))
+    rows.append(_housekeeping(table, claimed.fdr))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

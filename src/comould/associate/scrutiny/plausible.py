@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,31 +48,27 @@ def over_positions(
     habitats: Any,
     table: pd.DataFrame,
     *,
-    genesets: Mapping[str, Iterable[str]] | None = None,
     n: int = N_DRAWN,
     seed: int = 0,
-    top: int = 6,
-    fdr: float = 0.1,
-    key: str = "habitat",
     **options: Any,
 ) -> Plausible:
     """Repeat the strongest claims at other positions the registration holds to be as likely.
 
     Parameters
     ----------
-    adata, key, options
-        Spots as they were tested: see :func:`comould.associate.test`. Uses ``obsm[positions + "_samples"]``
+    adata
+        Spots as they were tested. Uses ``obsm[positions + "_samples"]``
         ``(n_spots, k, 3)``, of ``map_spots(..., samples=k)``; else ``obsm[positions + "_sd"]``, ``(n_spots, 3)``.
     habitats
         The map they were sampled from: a result of :func:`comould.habitats.fit` or a label image.
-    table, genesets
-        Of the test.
+    table
+        Of :func:`comould.associate.test`.
     n
         Sets of positions drawn from the standard deviations; an ensemble is used whole.
     seed
         Of those draws.
-    top, fdr
-        Which claims: see :meth:`Claimed.pick`.
+    **options
+        As for :func:`~comould.associate.shift_curve`.
 
     Raises
     ------
@@ -91,10 +87,10 @@ def over_positions(
     Cook, J. R. & Stefanski, L. A. (1994). Simulation-extrapolation estimation in parametric measurement error models.
     doi:10.1080/01621459.1994.10476871
     """
-    claimed = Claimed.pick(adata, table, genesets=genesets, key=key, fdr=fdr, top=top, **options)
+    claimed = Claimed.pick(adata, table, **options)
     map_ = HabitatMap.of(habitats)
     source, places = _places(adata, claimed, n, seed)
-    level = _claim_level(table, fdr)
+    level = _claim_level(table, claimed.fdr)
     effective = claimed.rows["n_effective"].to_numpy(dtype=np.float64)
     parts = []
     for draw, points in enumerate(places):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +52,7 @@ def shift_curve(
     habitats: Any,
     table: pd.DataFrame,
     *,
-    genesets: Mapping[str, Iterable[str]] | None = None,
     distances_mm: npt.ArrayLike | None = None,
-    top: int = 6,
-    fdr: float = 0.1,
-    key: str = "habitat",
     **options: Any,
 ) -> ShiftCurve:
     """Displace all spots together, sample the habitats there, and see what is left of each claim.
@@ -67,18 +62,17 @@ def shift_curve(
 
     Parameters
     ----------
-    adata, key, options
-        Spots as they were tested: see :func:`comould.associate.test`. Positions ``(n, 3)`` patient mm.
+    adata
+        Spots as they were tested, positions ``(n, 3)`` patient mm.
     habitats
         The map they were sampled from: a result of :func:`comould.habitats.fit` or a label image.
     table
         Of :func:`comould.associate.test`.
-    genesets
-        Those of the test.
     distances_mm
         Displacements from 0, increasing; 12 up to 35 % of the sections' width when left out.
-    top, fdr
-        Which claims: see :meth:`Claimed.pick`.
+    **options
+        ``genesets``, ``key`` and :class:`~comould.associate.ClaimOptions` as in the test; ``fdr`` (0.1) and ``top`` (6
+        of each kind) say which claims: see :meth:`Claimed.pick`.
 
     Returns
     -------
@@ -97,7 +91,7 @@ def shift_curve(
     accordingly (effective samples in proportion). The tolerance of a peak's place is the larger of one step and
     twice the median stated uncertainty of positions.
     """
-    claimed = Claimed.pick(adata, table, genesets=genesets, key=key, fdr=fdr, top=top, **options)
+    claimed = Claimed.pick(adata, table, **options)
     if claimed.spots.positions.shape[1] != 3:
         raise InputError(subject="spot positions", expected="(n, 3) patient mm", found="two columns")
     map_ = HabitatMap.of(habitats)
