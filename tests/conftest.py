@@ -68,8 +68,9 @@ def two_centres() -> Callable[[dict[str, Any]], dict[str, str]]:
 def spots_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as ``comould register`` writes it, with known truth; copy it before changing anything.
 
-    Four sections of 400 spots; two habitats of a smooth random map; genes ``hit0`` and ``hit1`` follow H1,
-    ``hit2`` and ``hit3`` H2, ``smooth0`` to ``smooth7`` other maps as smooth as it, 40 more nothing. Section S4 is in the manifest as rejected.
+    Four sections of 400 spots; two habitats of a smooth random map; genes ``hit0`` and ``hit1`` follow H1, ``hit2`` and
+    ``hit3`` H2, ``smooth0`` to ``smooth7`` other maps as smooth as it, 40 more nothing. Section S4 is in the manifest
+    as rejected.
     """
     import json
 

@@ -7,6 +7,7 @@ from comould.study.associate_options import AssociateOptions
 from comould.study.calibrate_case import CalibrationResult, run_calibration
 from comould.study.case_folder import CaseFolder
 from comould.study.demo import DemoResult, run_demo
+from comould.study.export_case import ExportResult, run_export
 from comould.study.habitat_options import HabitatOptions
 from comould.study.habitats_case import HabitatsResult, run_habitats
 from comould.study.register_case import RegisterOptions, RegisterResult, run_registration
@@ -18,6 +19,7 @@ __all__ = [
     "CalibrationResult",
     "CaseFolder",
     "DemoResult",
+    "ExportResult",
     "FollowUp",
     "HabitatOptions",
     "HabitatsResult",
@@ -28,6 +30,7 @@ __all__ = [
     "run_associations",
     "run_calibration",
     "run_demo",
+    "run_export",
     "run_habitats",
     "run_registration",
 ]

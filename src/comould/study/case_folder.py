@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from comould.errors import InputError
 from comould.space.planes import Face
+from comould.study.inside import path_problem
 
 LandmarkUse = Literal["held_out", "fit", "only", "half"]
 
@@ -146,11 +147,6 @@ class CaseFolder:
         return roles
 
 
-def _foreign(value: str) -> bool:
-    """Tell paths that another system would take for absolute or for several steps."""
-    return "\\" in value or bool(PureWindowsPath(value).drive)
-
-
 def safe_stem(text: str) -> str:
     """Turn an id into a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", text).lstrip(".") or "_"
@@ -176,7 +172,7 @@ class _Check:
     """Read values, and note what is wrong with them instead of stopping."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.root = folder, folder.resolve()
+        self.folder = folder
         self.problems: list[str] = []
 
     def images(self, given: Any) -> dict[str, Path]:
@@ -199,15 +195,7 @@ class _Check:
             if needed:
                 self.problems.append(f"{where} has no {key}")
             return None
-        problem = ""
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
-            problem = "is no path"
-        elif Path(value).is_absolute() or ".." in Path(value).parts or _foreign(value):
-            problem = "is no relative path inside the folder"
-        elif not (self.folder / value).resolve().is_relative_to(self.root):
-            problem = "is a link that leaves the folder"
-        elif not (self.folder / value).exists():
-            problem = "does not exist"
+        problem = path_problem(self.folder, value)
         if problem:
             self.problems.append(f"{where}: {key} {value!r} {problem}")
             return None

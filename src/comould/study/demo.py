@@ -147,6 +147,7 @@ def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[d
     with loop.step(write):
         for registration in registrations:
             registration.save(folder / "registrations" / registration.section_id)
+        _write_zarr(folder, specimen, sections, registrations)
         _write_sheet(folder, built, specimen, fitted)
         report.write_case(
             report.CaseReport(
@@ -171,6 +172,26 @@ def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[d
     figures = _figures(specimen, fitted, registrations, errors, table) | {"seconds": loop.seconds}
     write_json(folder / "manifest.json", {"kind": "demo", "figures": figures, "provenance": origin})
     return figures, table
+
+
+def _write_zarr(
+    folder: Path,
+    specimen: Phantom,
+    sections: Sequence[CutSection],
+    registrations: Sequence[SectionRegistration],
+) -> None:
+    """Write volumes, pictures and spots as SpatialData; rejected sections stay out of the patient."""
+    from comould.io import write_spatialdata
+
+    home = {r.section_id: r.patient_from_section_px for r in registrations if r.quality.verdict != "reject"}
+    write_spatialdata(
+        folder / "case.zarr",
+        volumes=specimen.images,
+        labels={"specimen": specimen.mask},
+        sections=[cut.section for cut in sections],
+        patient_from_section_px=home,
+        spots=[cut.spots for cut in sections if cut.section.id in home],
+    )
 
 
 def _write_sheet(folder: Path, built: Mould, specimen: Phantom, fitted: Habitats) -> None:
