@@ -64,13 +64,13 @@ class Case(Part):
     mould: MouldPart | None = Field(None, description="Build a mould; its cuts are the plan")
     slice_plan: InsidePath | None = Field(None, description="Cutting planes that are there: JSON or a mould's manifest")
     habitats: HabitatsPart | None = Field(None, description="Find habitats, or take a map that is there")
-    registration: RegistrationPart = Field(default_factory=RegistrationPart, description="How sections come home")
+    registration: RegistrationPart = Field(default_factory=lambda: RegistrationPart.model_validate({}), description="How sections come home")
     sections: list[SectionRow] = Field(default_factory=list, description="Sections of the specimen")
     registered: InsidePath | None = Field(
         None, description="Registered spots that are there (folder of comould register), in place of sections"
     )
     tests: TestsPart | None = Field(None, description="Test habitats against genes")
-    report: ReportPart = Field(default_factory=ReportPart, description="The report")
+    report: ReportPart = Field(default_factory=lambda: ReportPart.model_validate({}), description="The report")
     seed: int = Field(0, ge=0, description="Same seed, same result")
     simulated: bool = Field(False, description="Whether the case is simulated; the report says so")
     allow_outside: bool = Field(False, description="Let paths of this file lead out of its folder")

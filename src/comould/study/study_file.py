@@ -53,7 +53,7 @@ class StudyFile(Part):
 
     name: str = Field(min_length=1, max_length=120, description="Heading of the report")
     cases: list[str] = Field(min_length=1, description="Files or folders of cases, * allowed")
-    defaults: Defaults = Field(default_factory=Defaults, description="What cases share")
+    defaults: Defaults = Field(default_factory=lambda: Defaults.model_validate({}), description="What cases share")
     cohort: CohortPart | None = Field(None, description="Pool the patients' tests")
     allow_outside: bool = Field(False, description="Let paths of this file lead out of its folder")
 
