@@ -145,6 +145,20 @@ def test_what_is_not_known_is_left_out(table, tmp_path):
     assert alerts(report) == []
 
 
+def test_sets_that_could_not_be_tested_are_named_with_what_they_lack(table, tmp_path, read_page):
+    sets = table["kind"] == "geneset"
+    table.loc[sets, ["p_spatial", "q_spatial", "testable", "reason"]] = [
+        np.nan,
+        np.nan,
+        False,
+        "1 of its 4 genes measured",
+    ]
+    page = read_page(write_associations(AssociationReport(table), tmp_path / "r.html").read_text())
+    assert "None could be tested: too few of their genes were measured" in page.text
+    assert "CD8B" in page.text
+    assert "1 of its 4 genes measured" in page.text
+
+
 def test_reasons_that_differ_in_numbers_are_counted_together(table):
     assert reason_counts(table) == [("gene", "3 spots in the habitat, 20 needed", 2), ("gene", "flat", 1)]
 

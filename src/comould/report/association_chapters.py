@@ -74,6 +74,9 @@ _VERDICTS = {"null": "accept", "holds": "accept", "local": "accept", "not null":
              "elsewhere": "review", "not lost": "review"}  # fmt: skip
 
 
+_WORDS = {"accept": "accepted", "review": "to review", "reject": "rejected"}
+
+
 def chapters(report: AssociationReport) -> list[dict[str, Any]]:
     """Make every chapter for which there is something to say, in order."""
     makers = (_claims, _sets, _place, _positions, _controls, _nulls, _calibration, _coverage)
@@ -128,22 +131,25 @@ def _claims(report: AssociationReport) -> dict[str, Any]:
 
 
 def _sets(report: AssociationReport) -> dict[str, Any] | None:
-    if set_counts(report) is None:
+    table, missing = report.table[claims_of.is_set(report.table)], _missing(report)
+    if table.empty and missing is None:
         return None
-    table = report.table[claims_of.is_set(report.table)]
-    shot = _chart(
-        partial(pl.gene_sets, table, fdr=report.fdr),
-        title="Two questions",
-        alt="Evidence that each gene set follows a habitat, and that its genes do so more than other genes",
-    )
-    tables = [("Marked rows are claimed", _rows(table, _SET_HEADINGS, report.fdr))]
-    if (missing := _missing(report)) is not None:
+    charts, tables = [], []
+    text = "None could be tested: too few of their genes were measured, or the habitats cannot be tested at all."
+    if set_counts(report) is not None:
+        shot = _chart(
+            partial(pl.gene_sets, table, fdr=report.fdr),
+            title="Two questions",
+            alt="Evidence that each gene set follows a habitat, and that its genes do so more than other genes",
+        )
+        charts, tables = [shot], [("Marked rows are claimed", _rows(table, _SET_HEADINGS, report.fdr))]
+        text = (
+            "Self-contained: does the set follow the habitat? Competitive: do its genes follow it more than the other "
+            "genes do? A set that answers only the first may merely go with everything else."
+        )
+    if missing is not None:
         tables.append(("What each set is, and which of its genes were not measured", missing))
-    text = (
-        "Self-contained: does the set follow the habitat? Competitive: do its genes follow it more than the other "
-        "genes do? A set that answers only the first may merely go with everything else."
-    )
-    return _chapter("sets", "Gene sets", "Genes that are read as one", text, charts=[shot], tables=tables)
+    return _chapter("sets", "Gene sets", "Genes that are read as one", text, charts=charts, tables=tables)
 
 
 def _missing(report: AssociationReport) -> Table | None:
@@ -204,7 +210,7 @@ def _place(report: AssociationReport) -> dict[str, Any] | None:
 def _curve(curve: Any, feature: str, habitat: str, theme: Theme) -> Any:
     ax = pl.shift_curve(curve, feature=feature, habitat=habitat, theme=theme)
     # The card's own heading names it.
-    ax.set_title("")
+    ax.set_title("", loc="left")
     return ax
 
 
@@ -378,7 +384,7 @@ def _spot_table(table: pd.DataFrame) -> Table:
             number(kept),
             f"{100 * kept / max(int(row['n_spots']), 1):.0f} %",
         ]
-        rows.append([*cells, str(row["verdict"])] if verdicts else cells)
+        rows.append([*cells, _WORDS.get(str(row["verdict"]), str(row["verdict"]))] if verdicts else cells)
     headings = ["Section", "Spots", "With a habitat", "Share", *(["Registration"] if verdicts else [])]
     return Table(headings, rows, [False] * len(rows))
 
