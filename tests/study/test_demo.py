@@ -31,6 +31,7 @@ def test_everything_is_written_and_nothing_else_is_left(demo):
     names = {path.name for path in result.folder.iterdir()}
     assert names == {
         "associations.csv",
+        "case.zarr",
         "habitats",
         "manifest.json",
         "mould",

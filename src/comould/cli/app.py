@@ -12,6 +12,7 @@ from comould.cli import (
     check,
     cohort,
     demo,
+    export,
     fit,
     habitats,
     mould,
@@ -41,6 +42,7 @@ app.command("combine")(cohort.combine)
 app.command("power")(power.power)
 app.command("associate")(associate.associate)
 app.command("calibrate")(calibrate.calibrate)
+app.command("export")(export.export)
 app.command("phantom")(phantom.phantom)
 app.command("templates")(templates.templates)
 

@@ -46,7 +46,7 @@ def next_free(path: Path) -> Path:
 
 FILES = (
     ("Report", "report.html"), ("Sheet", "cutting_sheet.pdf"), ("Mould", "mould/mould.stl"), ("Spots", "spots.h5ad"),
-    ("Claims", "associations.csv"), ("Everything", ""),
+    ("Claims", "associations.csv"), ("SpatialData", "case.zarr"), ("Everything", ""),
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
+    from comould.io._sd_extras import Extras, SectionLabels
     from comould.io.image import read_image, right_handed, write_image
     from comould.io.landmarks import Landmarks, pair_landmarks, read_landmarks
     from comould.io.mesh import read_mesh, write_3mf, write_stl
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "CaseData": "spatialdata",
+    "Extras": "_sd_extras",
     "Landmarks": "landmarks",
     "Roi": "segmentation",
     "Section": "section",
+    "SectionLabels": "_sd_extras",
     "SegmentTerms": "segwrite",
     "Transcripts": "transcripts",
     "atomic_directory": "output",
@@ -57,9 +60,11 @@ _MODULE_OF = {
 
 __all__ = [
     "CaseData",
+    "Extras",
     "Landmarks",
     "Roi",
     "Section",
+    "SectionLabels",
     "SegmentTerms",
     "Transcripts",
     "atomic_directory",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 REGION, INSTANCE = "spatialdata_region", "spatialdata_instance"
 """Columns of ``obs`` that join the table to its circles; taken off again when read."""
 
+HABITAT = "habitat"
+"""Column of ``obs`` that the points in the patient carry too: points have no table of their own."""
+
 RADIUS_OF_PITCH = 0.25
 """Radius of the circles drawn, as a fraction of the spots' pitch."""
 
@@ -145,10 +148,13 @@ def _patient_points(table: Described, rows: npt.NDArray[np.intp], transform: Tra
         mm = transform.apply(np.asarray(obsm["spatial"], dtype=np.float64)[rows])
     else:
         return None
-    columns = {axis: mm[:, n] for n, axis in enumerate("xyz")} | {INSTANCE: rows}
+    columns: dict[str, Any] = {axis: mm[:, n] for n, axis in enumerate("xyz")} | {INSTANCE: rows}
     if "spatial_patient_sd" in obsm:
         sd = np.asarray(obsm["spatial_patient_sd"], dtype=np.float64)[rows]
         columns |= {f"sd_{axis}_mm": sd[:, n] for n, axis in enumerate("xyz")}
+    if HABITAT in table.spots.obs:
+        named = table.spots.obs[HABITAT].astype(object).to_numpy()[rows]
+        columns[HABITAT] = pd.Categorical(np.where(pd.isna(named), "none", named.astype(str)))
     return PointsModel.parse(pd.DataFrame(columns), transformations={PATIENT: Identity()})
 
 

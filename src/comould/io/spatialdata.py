@@ -16,8 +16,9 @@ import numpy as np
 
 from comould._version import __version__
 from comould.errors import FrameMismatchError, InputError
-from comould.io import _sd_elements, _sd_spots
+from comould.io import _sd_elements, _sd_extras, _sd_spots
 from comould.io._sd_elements import PATIENT
+from comould.io._sd_extras import Extras
 from comould.io.output import plain, swap_in
 from comould.io.section import Section
 from comould.space import Frame, Transform
@@ -70,6 +71,7 @@ def write_spatialdata(
     sections: Sequence[Section] = (),
     patient_from_section_px: Mapping[str, Transform] | None = None,
     spots: AnnData | Sequence[AnnData] = (),
+    extras: Extras | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a case as SpatialData zarr, for napari-spatialdata, spatialdata-plot and squidpy to open.
@@ -87,6 +89,8 @@ def write_spatialdata(
     spots
         With ``obsm["spatial"]`` (px), and ``obsm["spatial_patient"]`` (mm) where mapped; ``obs["section"]`` names each
         spot's section and may be absent with a single section.
+    extras
+        Label maps of sections, outlines seen from above, and tables; :func:`read_spatialdata` passes them over.
     overwrite
         Replace a store that comould wrote; nothing else is ever replaced.
 
@@ -108,19 +112,20 @@ def write_spatialdata(
     Coordinate systems: ``patient`` (mm, LPS) and ``section:<id>`` for each section (full-resolution pixels, centres on
     integers). Elements: volumes and labels by their names; ``section_<id>`` (multiscale RGB, in its own system and,
     when linear, in ``patient``) and ``section_<id>_tissue``; circles ``spots_<id>`` (radius a quarter of the pitch) and
-    3-D points ``spots_<id>_patient``; a table for each AnnData, annotating its circles. What is said about frames and
-    registrations lies in ``attrs["comould"]``. A picture whose plane is seen edge-on from above has its matrix there
-    only: viewers of two dimensions cannot turn it.
+    3-D points ``spots_<id>_patient`` (with each spot's standard deviations and, where sampled, its habitat); a table
+    for each AnnData, annotating its circles. Extras: ``section_<id>_<name>``, ``outline_<name>`` (x and y of the
+    patient) and the tables by their names. What is said about frames and registrations lies in ``attrs["comould"]``. A
+    picture whose plane is seen edge-on from above has its matrix there only: viewers of two dimensions cannot turn it.
 
     The store appears at its place only when complete. Metadata of the images are not written: they may name a patient.
     """
     path = Path(path)
     given = [spots] if hasattr(spots, "obsm") else list(spots)
-    transforms = dict(patient_from_section_px or {})
-    _check(sections, transforms, bool(volumes or labels or sections or given))
+    transforms, extras = dict(patient_from_section_px or {}), extras or Extras()
+    _check(sections, transforms, bool(volumes or labels or sections or given or extras.any))
     _check_place(path, overwrite=overwrite)
     with _quiet():
-        data = _build(dict(volumes or {}), dict(labels or {}), sections, transforms, given)
+        data = _build(dict(volumes or {}), dict(labels or {}), sections, transforms, given, extras)
         _write(data, path)
     return path
 
@@ -144,6 +149,7 @@ def _build(
     sections: Sequence[Section],
     transforms: Mapping[str, Transform],
     spots: Sequence[AnnData],
+    extras: Extras,
 ) -> SpatialData:
     from spatialdata import SpatialData
 
@@ -166,7 +172,8 @@ def _build(
         masks |= tissues
         records[section.id] |= record
     shapes, points, annotations, described = _sd_spots.elements(tables, transforms)
-    _check_names([*images, *masks, *shapes, *points, *annotations])
+    maps, outlines, loose = _sd_extras.elements(extras, transforms, [one.id for one in sections])
+    _check_names([*images, *masks, *shapes, *points, *annotations, *maps, *outlines, *loose])
     about = {
         "format": FORMAT,
         "version": VERSION,
@@ -179,8 +186,9 @@ def _build(
         "spots": described,
     }
     return SpatialData(
-        images=images, labels=masks, shapes=shapes, points=points, tables=annotations, attrs={"comould": plain(about)}
-    )
+        images=images, labels=masks | maps, shapes=shapes | outlines, points=points, tables=annotations | loose,
+        attrs={"comould": plain(about)},
+    )  # fmt: skip
 
 
 def _check_names(names: Sequence[str]) -> None:

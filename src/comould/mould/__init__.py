@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from comould.mould.sampling.slab import Slab, slabs
     from comould.mould.sampling.write import write_sampling
     from comould.mould.several import MouldSet, build_each
+    from comould.mould.silhouette import silhouettes
     from comould.mould.structures import Structure
     from comould.mould.template import Template, designs, load_template, templates
 
@@ -73,6 +74,7 @@ _MODULE_OF = {
     "plates": "sampling.plate_body",
     "printers": "equipment",
     "select_lesion": "lesion",
+    "silhouettes": "silhouette",
     "slabs": "sampling.slab",
     "templates": "template",
     "write_sampling": "sampling.write",
@@ -112,6 +114,7 @@ __all__ = [
     "plates",
     "printers",
     "select_lesion",
+    "silhouettes",
     "slabs",
     "templates",
     "write_sampling",
