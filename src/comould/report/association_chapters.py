@@ -19,6 +19,7 @@ from comould.report.pictures import Picture, chart
 if TYPE_CHECKING:
     import pandas as pd
 
+    from comould.associate.scrutiny import ShiftCurve
     from comould.pl.style import Theme
 
 TOP_ROWS = 24
@@ -167,16 +168,7 @@ def _place(report: AssociationReport) -> dict[str, Any] | None:
     if report.shift is None or report.shift.summary.empty:
         return None
     curve, summary = report.shift, report.shift.summary
-    # Genes and sets by turns: the strongest of each kind first.
-    order = summary.assign(turn=summary.groupby("kind").cumcount()).sort_values(["turn"], kind="stable")
-    charts = [
-        _chart(
-            partial(_curve, curve, str(row.feature), str(row.habitat)),
-            title=f"{row.feature} · {row.habitat}: {said_of(row)}",
-            alt=f"Correlation of {row.feature} with {row.habitat} as spots are displaced; {said_of(row)}",
-        )
-        for row in claims_of.each(order.head(MOST_CURVES))
-    ]
+    charts = shift_charts(curve, MOST_CURVES)
     rows = [
         {
             "name": f"{row.feature} · {row.habitat}",
@@ -205,6 +197,20 @@ def _place(report: AssociationReport) -> dict[str, Any] | None:
         "fast as the map forgets itself; what a trend or another smooth confound makes hardly notices."
     )
     return _chapter("place", "Place", "Does the place matter?", text, charts=charts, judged=judged)
+
+
+def shift_charts(curve: ShiftCurve, most: int) -> list[Picture]:
+    """Draw the strongest claims displaced: genes and sets by turns, the strongest of each kind first."""
+    turns = curve.summary.groupby("kind").cumcount()
+    order = curve.summary.assign(turn=turns).sort_values(["turn"], kind="stable")
+    return [
+        _chart(
+            partial(_curve, curve, str(row.feature), str(row.habitat)),
+            title=f"{row.feature} · {row.habitat}: {said_of(row)}",
+            alt=f"Correlation of {row.feature} with {row.habitat} as spots are displaced; {said_of(row)}",
+        )
+        for row in claims_of.each(order.head(most))
+    ]
 
 
 def _curve(curve: Any, feature: str, habitat: str, theme: Theme) -> Any:
@@ -253,6 +259,15 @@ def _positions(report: AssociationReport) -> dict[str, Any] | None:
 def _controls(report: AssociationReport) -> dict[str, Any] | None:
     if report.controls is None or report.controls.empty:
         return None
+    text = (
+        "The strongest claims held against maps that cannot be right, and genes that cannot matter against the right "
+        "map. Nothing should be found. What is found all the same, a shortcut makes."
+    )
+    return _chapter("controls", "Controls", "What must come out null", text, judged=judged_controls(report.controls))
+
+
+def judged_controls(controls: pd.DataFrame) -> dict[str, Any]:
+    """Lay out controls, a row each with its verdict, for the macro ``judged``."""
     rows = [
         {
             "name": str(row.control),
@@ -263,20 +278,15 @@ def _controls(report: AssociationReport) -> dict[str, Any] | None:
                 "; ".join(text for text in (str(row.what), str(row.note)) if text),
             ],
         }
-        for row in claims_of.each(report.controls)
+        for row in claims_of.each(controls)
     ]
-    judged = {
+    return {
         "first": "Control",
         "note": "Found: at p ≤ 0.05, once the right map's own part is taken off.",
         "headings": ["Tested", "Found on it", "Found on the right map", "What"],
         "rows": rows,
         "wordy": True,
     }
-    text = (
-        "The strongest claims held against maps that cannot be right, and genes that cannot matter against the right "
-        "map. Nothing should be found. What is found all the same, a shortcut makes."
-    )
-    return _chapter("controls", "Controls", "What must come out null", text, judged=judged)
 
 
 def _right(row: Any) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
     from anndata import AnnData
 
+    from comould.associate.scrutiny import ShiftCurve
+
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
@@ -54,6 +56,9 @@ class CaseReport:
         Table of :func:`comould.associate.test`.
     genes
         Truth of a simulated specimen: index gene, column ``habitat`` (empty when it follows none).
+    shift, controls
+        Of :func:`comould.associate.shift_curve` and :func:`comould.associate.controls`: what the claims were held
+        against.
     provenance
         From :func:`comould.io.output.provenance`.
     seconds
@@ -83,6 +88,8 @@ class CaseReport:
     habitat_names: Mapping[int, str] = field(default_factory=dict)
     results: pd.DataFrame | None = None
     genes: pd.DataFrame | None = None
+    shift: ShiftCurve | None = None
+    controls: pd.DataFrame | None = None
     provenance: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     fdr: float = 0.1
@@ -98,6 +105,7 @@ class CaseReport:
             "errors": ("section", "error_mm", "nothing_mm"),
             "results": ("feature", "p_spatial", "q_spatial", "p_naive", "q_naive"),
             "genes": ("habitat",),
+            "controls": ("control", "what", "n_tested", "n_found", "n_right_map", "verdict", "note"),
         }
         for name, columns in wanted.items():
             table = getattr(self, name)

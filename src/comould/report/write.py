@@ -126,7 +126,7 @@ def page(template: str, **parts: Any) -> str:
 
 
 def _chapters(case: CaseReport, mould_shots: list[Any]) -> list[dict[str, Any]]:
-    makers = (_planes, _sections, _accuracy, _habitats, _spots, _genes)
+    makers = (_planes, _sections, _accuracy, _habitats, _spots, _genes, _held)
     made = [_mould(mould_shots), *(maker(case) for maker in makers), _limits(case), _provenance(case)]
     return [chapter for chapter in made if chapter is not None]
 
@@ -218,6 +218,20 @@ def _genes(case: CaseReport) -> dict[str, Any] | None:
         table_caption=f"Strongest spatial evidence; marked rows are claimed at FDR {case.fdr:g}. Spatial p-values "
         "far below one in the number of surrogates follow from their spread, not from counting them.",
     )  # fmt: skip
+
+
+def _held(case: CaseReport) -> dict[str, Any] | None:
+    from comould.report.association_chapters import judged_controls, shift_charts
+
+    charts = shift_charts(case.shift, 2) if case.shift is not None else []
+    judged = judged_controls(case.controls) if case.controls is not None and len(case.controls) else None
+    if not charts and judged is None:
+        return None
+    text = (
+        "A true match is lost when all spots are displaced on purpose, and is not found on a map that cannot be right. "
+        "What a trend or another shortcut makes hardly notices."
+    )
+    return _chapter("held", "Held against", "Does the place matter?", text, charts=charts, judged=judged)
 
 
 def _limits(case: CaseReport) -> dict[str, Any]:
