@@ -15,10 +15,12 @@ from comould.cli import (
     export,
     fit,
     habitats,
+    init,
     mould,
     phantom,
     power,
     register,
+    run,
     templates,
 )
 from comould.cli._guard import State
@@ -32,6 +34,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
+app.command("run")(run.run)
+app.command("report")(run.report)
 app.command("mould")(mould.mould)
 app.command("check")(check.check)
 app.command("fit")(fit.fit)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from comould.report.habitats import HabitatReport, write_habitats
     from comould.report.marker_plate import write_marker_plate
     from comould.report.sheet import CuttingSheet, cutting_sheet
+    from comould.report.study import StudyCase, StudyReport, write_study
     from comould.report.write import write_case
 
 __all__ = [
@@ -23,11 +24,14 @@ __all__ = [
     "CaseReport",
     "CuttingSheet",
     "HabitatReport",
+    "StudyCase",
+    "StudyReport",
     "cutting_sheet",
     "write_associations",
     "write_case",
     "write_habitats",
     "write_marker_plate",
+    "write_study",
 ]
 
 __getattr__, __dir__ = attach(
@@ -37,10 +41,13 @@ __getattr__, __dir__ = attach(
         "CaseReport": "case",
         "CuttingSheet": "sheet",
         "HabitatReport": "habitats",
+        "StudyCase": "study",
+        "StudyReport": "study",
         "cutting_sheet": "sheet",
         "write_associations": "associations",
         "write_case": "write",
         "write_habitats": "habitats",
         "write_marker_plate": "marker_plate",
+        "write_study": "study",
     },
 )

@@ -27,7 +27,7 @@ from comould.study.yaml_lines import Document, problems_of, read_yaml
 CASE_FILE, MANIFEST = "case.yaml", "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-_TAKEN = {"cohort", "con", "prn", "aux", "nul"}
+_TAKEN = {"cohort", "report", "con", "prn", "aux", "nul"}
 
 
 def _pseudonym(value: str) -> str:
@@ -64,7 +64,9 @@ class Case(Part):
     mould: MouldPart | None = Field(None, description="Build a mould; its cuts are the plan")
     slice_plan: InsidePath | None = Field(None, description="Cutting planes that are there: JSON or a mould's manifest")
     habitats: HabitatsPart | None = Field(None, description="Find habitats, or take a map that is there")
-    registration: RegistrationPart = Field(default_factory=lambda: RegistrationPart.model_validate({}), description="How sections come home")
+    registration: RegistrationPart = Field(
+        default_factory=lambda: RegistrationPart.model_validate({}), description="How sections come home"
+    )
     sections: list[SectionRow] = Field(default_factory=list, description="Sections of the specimen")
     registered: InsidePath | None = Field(
         None, description="Registered spots that are there (folder of comould register), in place of sections"
@@ -124,7 +126,7 @@ def read_case(path: str | Path) -> Case:
     """
     file = case_path(path)
     if file.name == MANIFEST:
-        return of_folder(CaseFolder.read(file.parent))
+        return of_folder(CaseFolder.read(file.parent.absolute()))
     document = read_yaml(file)
     case, problems = parse_case(document)
     if case is None:
@@ -168,7 +170,8 @@ def parse_case(document: Document, defaults: Mapping[str, Any] | None = None) ->
     tuple
         The case, or None and every problem with its line.
     """
-    folder = document.path.parent
+    # Absolute: workers elsewhere have another working directory.
+    folder = document.path.parent.absolute()
     data = with_defaults(defaults or {}, document.data)
     place = Place(folder, allow_outside=document.data.get("allow_outside") is True)
     try:

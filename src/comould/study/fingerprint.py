@@ -13,6 +13,9 @@ from typing import Any
 
 from comould.io.output import plain, sha256_of
 
+HASHES = ".hashes.json"
+"""Where a folder of results keeps the hashes of files it has seen."""
+
 _SETTLED_NS = 2_000_000_000
 """A file written less than 2 s ago may change again without its time showing it: its hash is not kept."""
 

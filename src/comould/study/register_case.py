@@ -205,8 +205,8 @@ def run_registration(
             progress=lambda name, ready, total: done(ready / (total + 1), f"{ready} of {total}: {name}"),
         )
     with run.step(STEPS[2]):
-        spots, left_out = _mapped(loaded, stack, force=options.force)
-        errors = _errors(found, loaded, spots)
+        spots, left_out = mapped_spots(loaded, stack.registrations, force=options.force)
+        errors = spot_errors(found, loaded, spots)
     with atomic_directory(out, overwrite=overwrite) as folder:
         _write(run, found, loaded, stack, (spots, errors, left_out), folder)
     n_spots = sum(len(one) for one in spots.values())
@@ -223,13 +223,25 @@ def _check_apart(case: Path, out: Path) -> None:
         )
 
 
-def _mapped(loaded: LoadedCase, stack: Stack, *, force: bool) -> tuple[dict[str, AnnData], tuple[str, ...]]:
-    """Map the spots of every usable section; returns them, and the sections left out."""
+def mapped_spots(
+    loaded: LoadedCase, registrations: Mapping[str, SectionRegistration], *, force: bool
+) -> tuple[dict[str, AnnData], tuple[str, ...]]:
+    """Map the spots of every usable section; returns them, and the sections left out as rejected.
+
+    Parameters
+    ----------
+    loaded
+        The case; its spots get ``obsm["spatial_patient"]`` (mm) and what goes with it.
+    registrations
+        By section id.
+    force
+        Map those of rejected sections as well.
+    """
     from comould import register
 
     spots, left_out = {}, []
     for name, counts in loaded.spots.items():
-        one = stack.registrations[name]
+        one = registrations[name]
         if one.quality.verdict == "reject" and not force:
             left_out.append(name)
             continue
@@ -239,7 +251,7 @@ def _mapped(loaded: LoadedCase, stack: Stack, *, force: bool) -> tuple[dict[str,
     return spots, tuple(left_out)
 
 
-def _errors(case: CaseFolder, loaded: LoadedCase, spots: Mapping[str, AnnData]) -> pd.DataFrame | None:
+def spot_errors(case: CaseFolder, loaded: LoadedCase, spots: Mapping[str, AnnData]) -> pd.DataFrame | None:
     """Distance of every spot from its true place, registered and with nothing done, where the truth is there."""
     import pandas as pd
 
@@ -294,9 +306,8 @@ def _write(run: _Run, case: CaseFolder, loaded: LoadedCase, stack: Stack, found:
             (folder / "spots").mkdir()
         for name, counts in spots.items():
             counts.write_h5ad(folder / "spots" / f"{stems[name]}.h5ad")
-        _write_zarr(loaded, stack, spots, folder, force=run.options.force)
-        reasons = ["; ".join(stack.registrations[str(name)].quality.reasons) for name in stack.table.index]
-        stack.table.assign(reasons=reasons).to_csv(folder / "registration.csv")
+        write_zarr(loaded, stack.registrations, spots, folder, force=run.options.force)
+        table_of(stack).to_csv(folder / "registration.csv")
         if errors is not None:
             errors.to_csv(folder / "spot_errors.csv", index=False)
     with run.step(STEPS[4]):
@@ -317,12 +328,25 @@ def _write(run: _Run, case: CaseFolder, loaded: LoadedCase, stack: Stack, found:
     write_json(folder / "manifest.json", facts)
 
 
+def table_of(stack: Stack) -> pd.DataFrame:
+    """Give the stack's table, and why each section was not accepted."""
+    reasons = ["; ".join(stack.registrations[str(name)].quality.reasons) for name in stack.table.index]
+    return stack.table.assign(reasons=reasons)
+
+
 def _parameters(options: RegisterOptions) -> dict[str, Any]:
     names = ("n_samples", "workers", "shrinkage", "plane", "deformable", "via", "force")
     return {name: getattr(options, name) for name in names}
 
 
-def _write_zarr(loaded: LoadedCase, stack: Stack, spots: Mapping[str, AnnData], folder: Path, *, force: bool) -> None:
+def write_zarr(
+    loaded: LoadedCase,
+    registrations: Mapping[str, SectionRegistration],
+    spots: Mapping[str, AnnData],
+    folder: Path,
+    *,
+    force: bool,
+) -> None:
     """Write the case as SpatialData; rejected sections stay out of the patient unless forced."""
     from comould.io import write_spatialdata
 
@@ -333,7 +357,7 @@ def _write_zarr(loaded: LoadedCase, stack: Stack, spots: Mapping[str, AnnData], 
         sections=loaded.sections,
         patient_from_section_px={
             name: one.patient_from_section_px
-            for name, one in stack.registrations.items()
+            for name, one in registrations.items()
             if force or one.quality.verdict != "reject"
         },
         spots=list(spots.values()),

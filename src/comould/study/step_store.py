@@ -6,19 +6,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from comould.io.output import swap_in, write_json
-from comould.study.fingerprint import HashCache, digest
-from comould.study.run_lock import LOCK
+from comould.study.fingerprint import HASHES, HashCache, digest
 
 RECORD = "step.json"
 FORMAT = "comould.step"
-KEPT_HIDDEN = {LOCK}
 _MOST_NAMED = 3
 
 
@@ -139,11 +137,11 @@ class StepStore:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def sweep(self) -> list[str]:
-        """Remove what a killed run left half-written; returns the names."""
+    def sweep(self, steps: Iterable[str]) -> list[str]:
+        """Remove what a killed run left half-written of some steps; returns the names."""
         if not self.folder.is_dir():
             return []
-        left = [one for one in self.folder.iterdir() if one.name.startswith(".") and one.name not in KEPT_HIDDEN]
+        left = [one for one in self.folder.iterdir() if _half_written(one.name, {*steps, "hashes"})]
         for one in left:
             if one.is_dir() and not one.is_symlink():
                 shutil.rmtree(one, ignore_errors=True)
@@ -157,6 +155,10 @@ class StepStore:
         listed = {one.relative_to(work).as_posix(): HashCache().of_file(one) for one in files}
         record = {"format": FORMAT, "key": made_of.key, "ingredients": made_of.to_dict(), **facts, "files": listed}
         _flush(write_json(work / RECORD, record))
+
+
+def _half_written(name: str, steps: set[str]) -> bool:
+    return name.startswith(".") and name != HASHES and name.lstrip(".").partition(".")[0] in steps
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -18,6 +18,8 @@ from comould.study.inside import Place, path_problem
 from comould.study.yaml_lines import Document, problems_of, read_yaml
 
 STUDY_FILE = "study.yaml"
+RUN_FILE = "run.json"
+"""In a folder of results: what they were made of."""
 
 
 class Defaults(Part):
@@ -108,7 +110,7 @@ def read_study(path: str | Path) -> Study:
         case = read_case(path)
         return Study(case.pseudonym, (case,), None, case_path(path), alone=True)
     document = read_yaml(file)
-    place = Place(file.parent, allow_outside=document.data.get("allow_outside") is True)
+    place = Place(file.parent.absolute(), allow_outside=document.data.get("allow_outside") is True)
     try:
         said = StudyFile.model_validate(document.data, context=place)
     except ValidationError as error:
@@ -148,6 +150,8 @@ def _files(said: StudyFile, document: Document, problems: list[str]) -> list[Pat
         for path in paths:
             if globbed and path_problem(folder, str(path.relative_to(folder)), allow_outside=said.allow_outside):
                 problems.append(document.says(where, f"{path.name} is a link that leaves the folder"))
+            elif globbed and _is_result(path, folder):
+                continue
             elif path.is_file() or not globbed or any((path / name).is_file() for name in (CASE_FILE, MANIFEST)):
                 files.append(path)
         if not files:
@@ -159,6 +163,12 @@ def _files(said: StudyFile, document: Document, problems: list[str]) -> list[Pat
             except InputError as error:
                 problems.append(document.says(where, str(error)))
     return list(found.values())
+
+
+def _is_result(path: Path, root: Path) -> bool:
+    """Whether a path lies in what a run wrote: its folders have manifests too."""
+    above = [one for one in (path, *path.parents) if one.is_relative_to(root)]
+    return any((one / RUN_FILE).is_file() for one in above)
 
 
 def _globbed(folder: Path, pattern: str) -> list[Path]:
@@ -173,7 +183,7 @@ def _cases(files: list[Path], defaults: Mapping[str, Any], root: Path, problems:
         name = file.relative_to(root) if file.is_relative_to(root) else file
         try:
             if file.name == MANIFEST:
-                yield _with_defaults(of_folder(CaseFolder.read(file.parent)), defaults)
+                yield _with_defaults(of_folder(CaseFolder.read(file.parent.absolute())), defaults)
                 continue
             case, wrong = parse_case(read_yaml(file), defaults)
         except InputError as error:

@@ -1,0 +1,192 @@
+"""Steps on imaging: read, mould, habitats."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comould.io.output import write_json
+from comould.study.case_file import Case
+from comould.study.case_parts import HabitatsPart, MouldPart
+from comould.study.case_steps.job import Job, Step
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import SimpleITK as sitk
+
+
+def _images(case: Case) -> dict[str, Path]:
+    return {f"image {name}": path for name, path in case.images.items()}
+
+
+def _read(job: Job) -> None:
+    """Read and check images and mask; the mask is kept as one region on its own grid."""
+    from comould.io import write_image
+    from comould.space import Grid
+    from comould.study.load_habitats import load_images
+
+    case = job.case
+    loaded = load_images(case.images, case.mask, roi=None if case.roi is None else str(case.roi))
+    write_image(loaded.mask, job.folder / "mask.nii.gz")
+    grids = {name: Grid.from_image(image) for name, image in loaded.images.items()}
+    write_json(
+        job.folder / "facts.json",
+        {
+            "images": {name: {"size": grid.size, "spacing_mm": grid.spacing_mm} for name, grid in grids.items()},
+            "mask": _volume(loaded.mask),
+        },
+    )
+
+
+def _volume(mask: sitk.Image) -> dict[str, Any]:
+    import SimpleITK as sitk
+
+    from comould.space import Grid
+
+    voxels = int((sitk.GetArrayViewFromImage(mask) > 0).sum())
+    return {"voxels": voxels, "volume_ml": voxels * Grid.from_image(mask).voxel_ml}
+
+
+READ = Step(
+    "read",
+    wanted=lambda _: True,
+    run=_read,
+    inputs=lambda case: _images(case) | {"mask": case.mask},
+    parameters=lambda case: {"roi": case.roi},
+    code=("io", "space", "study/load_habitats", "study/case_steps/imaging"),
+)
+
+
+def _mould(job: Job) -> None:
+    """Build the mould, or take the plan that is there."""
+    from comould.space import SlicePlan
+
+    part = job.case.mould
+    if part is not None:
+        _build(job, part)
+    elif job.case.slice_plan is not None:
+        SlicePlan.load(job.case.slice_plan).save(job.folder / "slice_plan.json")
+
+
+def _build(job: Job, part: MouldPart) -> None:
+    from comould import io, mould
+
+    mask = io.read_segmentation(job.mask)
+    image = None if part.image is None else io.read_image(job.case.images[part.image])
+    shown = image or io.read_image(next(iter(job.case.images.values())))
+    built = mould.build(
+        mask, template=part.template, plane=part.plane, image=image, lesion=part.lesion,
+        progress=lambda text: job.tell(0.3, text), **part.settings,
+    )  # fmt: skip
+    built.write(job.folder, inputs={"segmentation": job.mask})
+    built.plan.save(job.folder / "slice_plan.json")
+    if part.sheet:
+        from comould import report
+
+        job.tell(0.8, "cutting sheet")
+        report.cutting_sheet(built, image=shown, mask=mask).write(job.folder / "cutting_sheet.pdf")
+
+
+def _mould_inputs(case: Case) -> dict[str, Path]:
+    if case.mould is None:
+        return {} if case.slice_plan is None else {"slice plan": case.slice_plan}
+    named = case.mould.image or next(iter(case.images))
+    found = {f"image {named}": case.images[named]} if case.mould.image or case.mould.sheet else {}
+    template = Path(case.mould.template)
+    return found | ({"mould template": template} if template.suffix.lower() in {".yaml", ".yml"} else {})
+
+
+def _mould_parameters(case: Case) -> Mapping[str, Any]:
+    if case.mould is None:
+        return {}
+    told = case.mould.model_dump()
+    file = Path(case.mould.template).suffix.lower() in {".yaml", ".yml"}
+    return told | ({"template": "a file"} if file else {})
+
+
+MOULD = Step(
+    "mould",
+    wanted=lambda case: case.mould is not None or case.slice_plan is not None,
+    run=_mould,
+    after=("read",),
+    inputs=_mould_inputs,
+    parameters=_mould_parameters,
+    code=("mould", "io", "space", "report/sheet", "study/case_steps/imaging"),
+)
+
+
+def _habitats(job: Job) -> None:
+    """Find habitats, or take the map that is there."""
+    part = job.case.habitats
+    if part is None:
+        return
+    if part.labels is not None:
+        _take_map(job, part.labels)
+        return
+    from comould.study.habitats_case import run_habitats
+
+    run_habitats(
+        job.case.images, job.mask, job.folder, options=part.options(job.case.seed),
+        progress=lambda step, fraction, note: job.tell(fraction, note or step),
+    )  # fmt: skip
+
+
+def _take_map(job: Job, source: Path) -> None:
+    from comould.io import write_image
+    from comould.study.load_spots import load_map
+
+    found = load_map(source)
+    write_image(found.labels, job.folder / "habitats.nii.gz")
+    if found.probabilities is not None:
+        write_image(found.probabilities, job.folder / "probabilities.nii.gz")
+    own = source / "habitats.csv"
+    if source.is_dir() and own.is_file():
+        shutil.copyfile(own, job.folder / own.name)
+    else:
+        habitat_table(found.labels).to_csv(job.folder / own.name, index_label="habitat")
+
+
+def habitat_table(labels: sitk.Image) -> pd.DataFrame:
+    """Measure a label map: index ``H1`` …, columns ``label``, ``voxels``, ``volume_ml``, ``fraction``."""
+    import numpy as np
+    import pandas as pd
+    import SimpleITK as sitk
+
+    from comould.space import Grid
+
+    values = sitk.GetArrayViewFromImage(labels)
+    counts = np.bincount(values[values > 0].astype(np.int64))
+    ml = Grid.from_image(labels).voxel_ml
+    rows = {
+        f"H{label}": {"label": label, "voxels": int(n), "volume_ml": n * ml, "fraction": n / counts.sum()}
+        for label, n in enumerate(counts)
+        if label
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _habitat_inputs(case: Case) -> dict[str, Path]:
+    part = case.habitats or HabitatsPart.model_validate({})
+    if part.labels is not None:
+        return {"habitat map": part.labels}
+    more = {"habitat model": part.model, "DICOM series": part.dicom_seg}
+    return _images(case) | {role: path for role, path in more.items() if path is not None}
+
+
+def _habitat_parameters(case: Case) -> Mapping[str, Any]:
+    if case.habitats is None or case.habitats.labels is not None:
+        return {}
+    return case.habitats.model_dump(exclude={"labels", "model", "dicom_seg"}) | {"seed": case.seed}
+
+
+HABITATS = Step(
+    "habitats",
+    wanted=lambda case: case.habitats is not None,
+    run=_habitats,
+    after=("read",),
+    inputs=_habitat_inputs,
+    parameters=_habitat_parameters,
+    code=("habitats", "io", "space", "study/habitats_case", "study/habitat_options", "study/case_steps/imaging"),
+)
