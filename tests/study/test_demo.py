@@ -32,11 +32,13 @@ def test_everything_is_written_and_nothing_else_is_left(demo):
     assert names == {
         "associations.csv",
         "case.zarr",
+        "controls.csv",
         "habitats",
         "manifest.json",
         "mould",
         "registrations",
         "report.html",
+        "shift_curve.csv",
         "cutting_sheet.pdf",
         "cores.csv",
         "spot_errors.csv",
@@ -71,6 +73,16 @@ def test_the_spatial_test_claims_what_is_there_and_little_else(demo):
     assert spatial["claimed"] - spatial["false"] >= 0.8 * spatial["true"]
     assert spatial["false"] < 0.2 * naive["false"]
     assert naive["false"] > naive["claimed"] / 2
+
+
+def test_claims_are_lost_when_displaced_and_controls_are_null(demo):
+    figures = demo[0].figures
+    assert 2 < figures["lost_mm"] < 12
+    assert figures["controls"]["wrong plane"] == figures["controls"]["mirrored map"] == "null"
+    curve = pd.read_csv(demo[0].folder / "shift_curve.csv").query("along == 'plane'")
+    mean = curve.groupby(["feature", "habitat", "distance_mm"])["effect"].mean().abs()
+    for _, one in mean.groupby(level=[0, 1]):
+        assert one.iloc[0] == one.max() > 3 * one.iloc[-1]
 
 
 def test_spots_carry_position_uncertainty_and_habitat(demo):
@@ -129,5 +141,6 @@ def test_next_free_name(tmp_path):
 
 def test_summary_gives_every_number_a_word(demo):
     rows = dict(summary(demo[0].figures))
-    assert set(rows) == {"Spots home", "Sections", "Habitats", "Genes claimed"}
+    assert set(rows) == {"Spots home", "Sections", "Habitats", "Genes claimed", "Looked at again"}
+    assert f"lost at {demo[0].figures['lost_mm']:.1f} mm; 2 of 2 controls null" in rows["Looked at again"]
     assert f"{demo[0].figures['median_error_mm']:.2f} mm" in rows["Spots home"]

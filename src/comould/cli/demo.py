@@ -66,4 +66,13 @@ def summary(figures: dict[str, Any]) -> list[tuple[str, str]]:
             f"{spatial['claimed']} by the spatial test ({spatial['false']} false), "
             f"{naive['claimed']} by the naive one ({naive['false']} false); {spatial['true']} do follow a habitat",
         ),
+        ("Looked at again", looked_again(figures)),
     ]
+
+
+def looked_again(figures: dict[str, Any]) -> str:
+    """Say where displaced claims are lost and how the controls came out."""
+    ran = [verdict for verdict in figures["controls"].values() if verdict != "not run"]
+    said = f"{ran.count('null')} of {len(ran)} controls null"
+    lost = figures["lost_mm"]
+    return said if lost is None else f"displaced, claims are lost at {lost:.1f} mm; {said}"

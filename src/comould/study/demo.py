@@ -21,6 +21,7 @@ from comould.study.nothing import nothing_done
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from comould.associate.scrutiny import ShiftCurve
     from comould.habitats import Habitats
     from comould.mould import Mould
     from comould.phantom import CutSection, Phantom
@@ -34,6 +35,11 @@ FDR = 0.1
 """False-discovery rate at which a gene counts as claimed."""
 
 LIBRARIES = ("SimpleITK", "itk-elastix", "manifold3d", "scikit-learn", "scikit-image", "anndata", "numba", "scipy")
+
+_TESTED = 0.8
+"""Share of its step that the test takes; the rest looks at the claims again."""
+_CURVES = 2
+_CONTROL_SURROGATES, _CONTROL_CLAIMS = 99, 6
 
 STEPS = (
     "Simulate a specimen",
@@ -68,6 +74,24 @@ class DemoResult:
     def report(self) -> Path:
         """The HTML report."""
         return self.folder / "report.html"
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """What the claims were held against."""
+
+    shift: ShiftCurve
+    controls: pd.DataFrame
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Median displacement at which claims are lost (None if none is), and the controls' verdicts."""
+        rows = self.shift.summary
+        lost = rows.loc[rows["claimed"] & np.isfinite(rows["lost_mm"]), "lost_mm"]
+        return {
+            "lost_mm": float(lost.median()) if len(lost) else None,
+            "controls": dict(zip(self.controls["control"], self.controls["verdict"], strict=True)),
+        }
 
 
 @dataclass(kw_only=True)
@@ -136,8 +160,10 @@ def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[d
         errors = _errors(sections, registrations, specimen, built.plan)
         errors.to_csv(folder / "spot_errors.csv", index=False)
     with loop.step(test) as done:
-        spots, table = _test(loop, sections, registrations, fitted, done)
+        spots, table, held = _test(loop, sections, registrations, fitted, done)
         table.to_csv(folder / "associations.csv", index=False)
+        held.shift.points.to_csv(folder / "shift_curve.csv", index=False)
+        held.controls.to_csv(folder / "controls.csv", index=False)
         spots.write_h5ad(folder / "spots.h5ad")
     origin = provenance(
         parameters={"specimen": "simulated", "template": "ovary", "plane": "image", "fdr": FDR},
@@ -163,13 +189,15 @@ def _run(loop: _Loop, workers: Sequence[ElastixWorker], folder: Path) -> tuple[d
                 habitats=fitted,
                 results=table,
                 genes=specimen.genes,
+                shift=held.shift,
+                controls=held.controls,
                 provenance=origin,
                 seconds=dict(loop.seconds),
                 fdr=FDR,
             ),
             folder / "report.html",
         )
-    figures = _figures(specimen, fitted, registrations, errors, table) | {"seconds": loop.seconds}
+    figures = _figures(specimen, fitted, registrations, errors, table) | held.figures | {"seconds": loop.seconds}
     write_json(folder / "manifest.json", {"kind": "demo", "figures": figures, "provenance": origin})
     return figures, table
 
@@ -270,7 +298,7 @@ def _test(
     registrations: Sequence[SectionRegistration],
     fitted: Habitats,
     done: Callable[[float], None],
-) -> tuple[AnnData, pd.DataFrame]:
+) -> tuple[AnnData, pd.DataFrame, _Held]:
     import anndata as ad
 
     from comould import associate
@@ -281,8 +309,15 @@ def _test(
         raise InputError(subject="sections", expected="at least one accepted registration", found="none")
     spots = ad.concat(kept, merge="same", uns_merge="first")
     associate.sample(spots, fitted)
-    table = associate.test(spots, genesets=associate.genesets("immune"), seed=loop.seed, progress=done)
-    return spots, table
+    genesets = associate.genesets("immune")
+    table = associate.test(spots, genesets=genesets, seed=loop.seed, progress=lambda share: done(_TESTED * share))
+    shared: dict[str, Any] = {"genesets": genesets, "fdr": FDR}
+    shift = associate.shift_curve(spots, fitted, table, top=_CURVES, **shared)
+    done((1 + _TESTED) / 2)
+    controls = associate.controls(
+        spots, fitted, table, n_surrogates=_CONTROL_SURROGATES, top=_CONTROL_CLAIMS, seed=loop.seed, **shared
+    )
+    return spots, table, _Held(shift, controls)
 
 
 def _figures(
