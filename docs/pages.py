@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import asked
 
+import comould
+
 if TYPE_CHECKING:
     from click import Command
 
-NAMESPACES = {
+TITLES = {
     "space": "Where things are", "io": "Files", "mould": "Moulds", "register": "Sections to the patient",
     "habitats": "Habitats", "associate": "Tested claims", "phantom": "Simulated specimens", "study": "Whole cases",
     "pl": "Figures", "report": "Reports", "errors": "Errors",
@@ -25,8 +27,8 @@ def write_all(docs: Path) -> None:
     _write(docs / "validation.md", asked.page((root / "benchmarks" / "README.md").read_text(encoding="utf-8")))
     _write(docs / "changelog.md", _of_root(root / "CHANGELOG.md"))
     _write(docs / "commands.md", commands())
-    for name, title in NAMESPACES.items():
-        _write(docs / "api" / f"{name}.md", namespace(name, title))
+    for name in (*comould._NAMESPACES, "errors"):
+        _write(docs / "api" / f"{name}.md", namespace(name, TITLES.get(name, name.capitalize())))
 
 
 def _write(path: Path, text: str) -> None:
