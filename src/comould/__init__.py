@@ -8,6 +8,7 @@ The namespaces load on first touch, so ``import comould`` stays quick:
 ``cm.register``   sections → patient space
 ``cm.habitats``   volumes → feature maps → habitat labels
 ``cm.associate``  habitats × expression → tested claims
+``cm.baseline``   the usual radiogenomics workflow, to compare with
 ``cm.phantom``    a simulated specimen with known truth
 ``cm.study``      whole cases
 ``cm.pl``         figures
@@ -33,9 +34,21 @@ from comould.errors import (
 )
 
 if TYPE_CHECKING:
-    from comould import associate, habitats, io, mould, phantom, pl, register, report, space, study
+    from comould import associate, baseline, habitats, io, mould, phantom, pl, register, report, space, study
 
-_NAMESPACES = ("space", "io", "mould", "register", "habitats", "associate", "phantom", "study", "pl", "report")
+_NAMESPACES = (
+    "space",
+    "io",
+    "mould",
+    "register",
+    "habitats",
+    "associate",
+    "baseline",
+    "phantom",
+    "study",
+    "pl",
+    "report",
+)
 
 __all__ = [
     "ComouldError",
@@ -47,6 +60,7 @@ __all__ = [
     "RegistrationError",
     "__version__",
     "associate",
+    "baseline",
     "habitats",
     "io",
     "mould",
