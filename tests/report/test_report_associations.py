@@ -170,3 +170,16 @@ def test_tables_that_are_none_are_refused_together(table):
         AssociationReport(table.drop(columns=["q_competitive", "testable"]))
     with pytest.raises(InputError, match=r"an \.html file"):
         write_associations(AssociationReport(table), "r.txt")
+
+
+def test_the_report_of_a_case_shows_what_its_claims_were_held_against(parts, tmp_path, read_page):
+    from comould.report import CaseReport, write_case
+
+    case = CaseReport(shift=parts["shift"], controls=parts["controls"])
+    page = read_page(write_case(case, tmp_path / "c.html").read_text())
+    assert "held" in page.ids
+    assert "G<b> · H1: lost at 4.2 mm" in page.text
+    assert "wrong plane" in page.text
+    assert "held" not in read_page(write_case(CaseReport(), tmp_path / "d.html").read_text()).ids
+    with pytest.raises(InputError, match="table controls lacks control"):
+        CaseReport(controls=pd.DataFrame({"x": [1]}))
