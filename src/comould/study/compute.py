@@ -195,7 +195,7 @@ def _packed(client: Client, tasks: Sequence[Task], work: Work, processes: int, m
 
     waiting, free = deque(tasks), memory
     running: dict[str, Task] = {}
-    done = as_completed()
+    done = as_completed(loop=client.loop)
     while waiting or running:
         for task in list(waiting):
             if len(running) >= processes or (task.memory_bytes > free and running):
