@@ -33,6 +33,7 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 100
+smartquotes = False
 
 html_theme = "furo"
 html_title = "comould"
