@@ -11,7 +11,19 @@ import comould as cm
 
 
 def test_every_namespace_loads_by_attribute():
-    for name in ("space", "io", "mould", "register", "habitats", "associate", "phantom", "study", "pl", "report"):
+    for name in (
+        "space",
+        "io",
+        "mould",
+        "register",
+        "habitats",
+        "associate",
+        "baseline",
+        "phantom",
+        "study",
+        "pl",
+        "report",
+    ):
         module = getattr(cm, name)
         assert module.__name__ == f"comould.{name}"
         for public in getattr(module, "__all__", ()):
@@ -54,7 +66,9 @@ def test_no_heavy_framework_is_required():
     assert not [n for n in names if n.startswith(("torch", "vtk", "opencv", "simpleitk-simpleelastix"))]
 
 
-@pytest.mark.parametrize("room", ["io", "mould", "register", "habitats", "associate", "phantom", "pl", "report"])
+@pytest.mark.parametrize(
+    "room", ["io", "mould", "register", "habitats", "associate", "baseline", "phantom", "pl", "report"]
+)
 def test_importing_a_room_loads_neither_itk_nor_scanpy(room):
     code = f"import sys, comould.{room}; print([m for m in ('itk', 'scanpy', 'squidpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

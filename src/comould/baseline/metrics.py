@@ -13,6 +13,7 @@ from comould.space import FloatArray
 
 _STEPS = 25
 _FAR = 30.0
+_LEAST = 1e-6
 
 
 def patient_weights(data: StudyData, n_bootstrap: int, seed: int) -> FloatArray:
@@ -118,7 +119,8 @@ def _of_events(p: Predictions, weights: FloatArray) -> dict[str, FloatArray]:
     total = weights.sum(axis=1)
     brier = weights @ ((p.predicted - y) ** 2).mean(axis=0) / total
     reference = weights @ ((p.expected - y) ** 2).mean(axis=0) / total
-    logit = np.log(p.predicted / (1 - p.predicted))
+    chances = np.clip(p.predicted, _LEAST, 1 - _LEAST)
+    logit = np.log(chances / (1 - chances))
     intercept, slope = _recalibrated(logit, y, weights)
     return found | {
         "brier": brier, "brier_skill": 1 - _ratio(brier, reference), "calibration_slope": slope,
@@ -163,6 +165,7 @@ def _recalibrated(logit: FloatArray, outcome: FloatArray, weights: FloatArray) -
     w = np.tile(weights, len(logit))
 
     def newton(design: Callable[[FloatArray], FloatArray], count: int) -> FloatArray:
+        """Climb to the coefficients of every weighting; ``design`` gives the logit at some."""
         at = np.zeros((len(w), count))
         basis = np.ones((1, len(x))) if count == 1 else np.stack([np.ones(len(x)), x])
         for _ in range(_STEPS):

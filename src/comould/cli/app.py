@@ -8,6 +8,7 @@ import typer
 
 from comould.cli import (
     associate,
+    baseline,
     calibrate,
     check,
     cohort,
@@ -45,6 +46,7 @@ app.command("register")(register.register)
 app.command("cohort")(cohort.cohort)
 app.command("combine")(cohort.combine)
 app.command("power")(power.power)
+app.command("baseline")(baseline.baseline)
 app.command("associate")(associate.associate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("export")(export.export)

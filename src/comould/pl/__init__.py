@@ -11,6 +11,7 @@ from comould._lazy import attach
 
 if TYPE_CHECKING:
     from comould.pl.associations_figure import associations, claims, ranked, volcano
+    from comould.pl.baseline_figure import baseline
     from comould.pl.calibration_figure import calibration
     from comould.pl.error_figure import error_by_section, error_ecdf, error_table, registration_error
     from comould.pl.fit_figure import fit
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "associations_figure": ("associations", "claims", "ranked", "volcano"),
+    "baseline_figure": ("baseline",),
     "calibration_figure": ("calibration",),
     "error_figure": ("error_by_section", "error_ecdf", "error_table", "registration_error"),
     "fit_figure": ("fit",),
@@ -65,6 +67,7 @@ _HOME = {
 __all__ = [
     "SectionScene",
     "associations",
+    "baseline",
     "calibration",
     "claims",
     "displacement",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comould.study.associate_case import AssociateResult, run_associations
 from comould.study.associate_options import AssociateOptions
+from comould.study.baseline_case import BaselineResult, region_table, run_baseline
 from comould.study.calibrate_case import CalibrationResult, run_calibration
 from comould.study.case_folder import CaseFolder
 from comould.study.demo import DemoResult, run_demo
@@ -16,6 +17,7 @@ from comould.study.visits import FollowUp, TimePoint, follow_up
 __all__ = [
     "AssociateOptions",
     "AssociateResult",
+    "BaselineResult",
     "CalibrationResult",
     "CaseFolder",
     "DemoResult",
@@ -27,7 +29,9 @@ __all__ = [
     "RegisterResult",
     "TimePoint",
     "follow_up",
+    "region_table",
     "run_associations",
+    "run_baseline",
     "run_calibration",
     "run_demo",
     "run_export",
