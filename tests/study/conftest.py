@@ -1,6 +1,8 @@
 """A tiny simulated case, registered once without anything costly; one section is cut to a scrap and so rejected."""
 
+import importlib
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -38,3 +40,18 @@ def worker():
 
     yield shared_worker().start()
     shared_worker().close()
+
+
+@pytest.fixture(scope="session")
+def helpers():
+    """Import a helper beside the tests by a name that processes begun from here know too."""
+    here = str(Path(__file__).parent)
+    sys.path.insert(0, here)
+    yield importlib.import_module
+    sys.path.remove(here)
+
+
+@pytest.fixture(scope="session")
+def quick(helpers):
+    """Cases that run from file to report in seconds."""
+    return helpers("quick")

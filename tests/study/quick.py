@@ -1,4 +1,4 @@
-"""A case that runs from file to report in seconds: a small volume, a habitat map and registered spots that are there."""
+"""A case that runs from file to report in seconds: a small volume, a habitat map, registered spots."""
 
 from pathlib import Path
 

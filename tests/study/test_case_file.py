@@ -76,7 +76,7 @@ tests: {fdr: 3, null: moran}
     assert "found 9 problems" in said
     for part in (
         "line 1: pseudonym 'Jane Doe' is no name for a folder",
-        "line 4: images.ADC '../adc.nii' is no relative path inside the folder; move it there, or set allow_outside: true",
+        "line 4: images.ADC '../adc.nii' is no relative path inside the folder; move it there, or set allow_outside",
         "line 5: mask 'nothing.nii' does not exist",
         "line 6: mouldd is no key here; did you mean mould?",
         "line 8: habitats.n_habitat is no key here; did you mean n_habitats?",
@@ -105,8 +105,8 @@ tests: {fdr: 3, null: moran}
         ("seed: .nan\n", "line 4: seed expected a whole number, found nan"),
         ("roi: true\n", "line 4: roi"),
         ("habitats: [1, 2]\n", "line 4: habitats expected name: value lines, found [1, 2]"),
-        ("slice_plan: plan.json\nsections: &a [{id: S, picture: s1.png, plane_id: P}, {id: S, picture: s1.png, plane_id: P}]\n",
-         "line 5: sections.1.id 'S' is used twice"),
+        ("slice_plan: plan.json\nsections:\n- &a {id: S, picture: s1.png, plane_id: P}\n- *a\n",
+         "sections.1.id 'S' is used twice"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_line(folder, more, said):

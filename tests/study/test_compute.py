@@ -1,9 +1,6 @@
-"""Tasks here, in processes of this machine and on a real scheduler: results, deaths, memory, and nothing left behind."""
+"""Tasks here, in processes of this machine and on a real scheduler: results, deaths, memory, nothing left."""
 
-import importlib.util
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +11,9 @@ MIB = 1 << 20
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture(scope="module")
-def work():
-    """Import by a name that processes begun from here know too."""
-    path = Path(__file__).with_name("work_for_compute.py")
-    sys.path.insert(0, str(path.parent))
-    yield importlib.import_module("work_for_compute")
-    sys.path.remove(str(path.parent))
+@pytest.fixture(scope="session")
+def work(helpers):
+    return helpers("work_for_compute")
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +46,19 @@ def test_in_this_process_results_errors_and_progress(work):
     assert found["t0"].result == 0
 
 
-def test_in_processes_an_error_and_a_death_stop_nobody_else(work, tmp_path):
-    told = []
-    compute = Compute(workers=2, memory_bytes=100 * MIB)
-    found = results(numbers(4), work.fail_on_odd, compute, lambda *one: told.append(one))
-    assert [found[f"t{n}"].error for n in range(4)] == ["", "ValueError: 1 is odd", "", "ValueError: 3 is odd"]
-    tasks = [Task(f"t{n}", str(tmp_path / f"m{n}"), MIB) for n in range(3)]
-    found = results(tasks, work.die_once, compute)
-    for n in range(3):
-        assert found[f"t{n}"].error == ""
-        assert found[f"t{n}"].result != int((tmp_path / f"m{n}").read_text())
-
-
-def test_tasks_are_held_back_until_their_memory_is_there(work, tmp_path):
-    tasks = [Task(f"t{n}", (str(tmp_path), 0.4), 60 * MIB) for n in range(3)]
-    results(tasks, work.occupy, Compute(workers=2, memory_bytes=100 * MIB))
-    assert len(list(tmp_path.iterdir())) == 3
-    assert work.most_at_once(tmp_path) == 1
-
-
-def test_a_task_larger_than_the_memory_runs_alone(work, tmp_path):
-    tasks = [Task("big", (str(tmp_path), 0.3), 900 * MIB), Task("small", (str(tmp_path), 0.3), MIB)]
-    found = results(tasks, work.occupy, Compute(workers=2, memory_bytes=100 * MIB))
-    assert not any(one.error for one in found.values())
-    assert work.most_at_once(tmp_path) == 1
+def test_in_processes_errors_and_deaths_stop_nobody_and_memory_holds_tasks_back(work, tmp_path):
+    (tmp_path / "spans").mkdir()
+    jobs = [("fail_on_odd", n) for n in range(2)]
+    jobs += [("die_once", str(tmp_path / f"m{n}")) for n in range(2)]
+    jobs += [("occupy", (str(tmp_path / "spans"), 0.4))] * 2
+    tasks = [Task(f"t{n}", job, 60 * MIB if job[0] == "occupy" else MIB) for n, job in enumerate(jobs)]
+    tasks.append(Task("big", ("occupy", (str(tmp_path / "spans"), 0.3)), 900 * MIB))
+    found = results(tasks, work.any_of, Compute(workers=2, memory_bytes=100 * MIB))
+    assert {name: one.error for name, one in found.items() if one.error} == {"t1": "ValueError: 1 is odd"}
+    for n in range(2):
+        assert found[f"t{n + 2}"].result != int((tmp_path / f"m{n}").read_text())
+    assert len(list((tmp_path / "spans").iterdir())) == 3
+    assert work.most_at_once(tmp_path / "spans") == 1
 
 
 def test_a_scheduler_that_is_there_gives_the_same_and_keeps_to_its_workers_memory(work, scheduler, tmp_path):

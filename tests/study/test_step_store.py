@@ -11,8 +11,8 @@ from comould.study.step_store import Ingredients, StepStore
 
 def made_of(**changes):
     base = {
-        "step": "habitats", "parameters": {"k": 3, "of": {"deep": [1.0, 2.0]}}, "inputs": {"mask": "a", "image T2": "b"},
-        "upstream": {"read": "r"}, "code": {"habitats": "h"},
+        "step": "habitats", "parameters": {"k": 3, "of": {"deep": [1.0, 2.0]}},
+        "inputs": {"mask": "a", "image T2": "b"}, "upstream": {"read": "r"}, "code": {"habitats": "h"},
     }  # fmt: skip
     return Ingredients(**(base | changes))
 

@@ -52,6 +52,12 @@ def begin_elastix(load, tell):
     return elastix.shared_worker().pid
 
 
+def any_of(load, tell):
+    """Do what the load names."""
+    name, inner = load
+    return globals()[name](inner, tell)
+
+
 def most_at_once(folder) -> int:
     """Say how many ran at the same time."""
     spans = [tuple(map(float, path.name.split("-")[:2])) for path in Path(folder).iterdir()]

@@ -296,7 +296,8 @@ def _ended(name: str, future: Any) -> Ended:
     from distributed.scheduler import KilledWorker
 
     try:
-        return Ended(name, future.result())
+        found: Ended = future.result()
+        return found
     except KilledWorker:
         found = f"its process died {ALLOWED_DEATHS + 1} times, most likely for want of memory"
         return Ended(name, error=found)
@@ -310,16 +311,16 @@ def _said(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _in_worker(work: Work, task: Task) -> Any:
-    """Do a task in a worker, and tell the client how far it is, not too often."""
+def _in_worker(work: Work, task: Task) -> Ended:
+    """Do a task in a worker, and tell the client how far it is, not too often; an error comes back as words."""
     from distributed import get_worker
 
     worker, last = get_worker(), [0.0]
 
-    def tell(step: str, done: float, note: str) -> None:
+    def tell(name: str, done: float, note: str) -> None:
         now = time.monotonic()
         if now - last[0] >= _QUIET_S or done >= 1.0:
             last[0] = now
-            worker.log_event(TOPIC, (task.name, done, f"{step} {note}".strip()))
+            worker.log_event(TOPIC, (name, done, note))
 
-    return work(task.load, tell)
+    return _here(task, work, tell)
