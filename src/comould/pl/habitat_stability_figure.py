@@ -51,7 +51,7 @@ def feature_stability(
         ax.set_yticks(rows, [str(name) for name in shown.index])
         ax.set_xlim(0, 1.02)
         ax.set_ylim(-0.7, len(shown) - 0.3)
-        ax.set_xlabel("intraclass correlation of measurements (0: noise, 1: the same every time)")
+        ax.set_xlabel("intraclass correlation (0: noise, 1: the same every time)")
     return ax
 
 
