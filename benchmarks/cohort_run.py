@@ -2,9 +2,9 @@
 
     python benchmarks/cohort_run.py [--cases 200] [--workers 2] [--folder DIR] [--sections]
 
-Prints a row every ten cases: cases done, seconds, resident memory of this process and of its workers, and at the end how
-much the workers grew between the first quarter of the run and the last. Cases are of imaging alone (mask, plan, habitat
-map, report); with --sections also two registered sections and their tests.
+Prints a row every ten cases: cases done, seconds, resident memory of this process and of its largest worker, and at the
+end how much the worker grew between the second quarter of the run and the last. Cases are of imaging alone
+(mask, plan, habitat map, report); with --sections also two registered sections and their tests.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main():
     early, late = (float(np.median(part[:, column])) for part in (rows[quarter : 2 * quarter], rows[-quarter:]))
     failed = [one.name for one in outcome.cases if not one.ok]
     print(
-        f"{len(outcome.cases)} cases, {len(failed)} failed, {rows[-1, 0]:.0f} s, {rows[-1, 0] / asked.cases:.2f} s a case"
+        f"{len(outcome.cases)} cases, {len(failed)} failed, {rows[-1, 0]:.0f} s: {rows[-1, 0] / asked.cases:.2f} s each"
     )
     print(
         f"memory: {early:.0f} MiB in the second quarter, {late:.0f} MiB in the last ({100 * (late / early - 1):+.1f} %)"

@@ -77,7 +77,7 @@ def test_reports_are_made_again_from_finished_steps_wherever_both_have_moved(poo
     assert all(tuple(one.ran) == ("report",) for one in outcome.cases)
     assert (out / "report.html").is_file()
     shutil.rmtree(out / "A2" / "spots")
-    with pytest.raises(InputError, match="A2 spots: never run.*Run comould run first"):
+    with pytest.raises(InputError, match=r"A2 spots: never run.*Run comould run first"):
         report_study(out)
 
 

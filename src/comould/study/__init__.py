@@ -6,12 +6,17 @@ from comould.study.associate_case import AssociateResult, run_associations
 from comould.study.associate_options import AssociateOptions
 from comould.study.baseline_case import BaselineResult, region_table, run_baseline
 from comould.study.calibrate_case import CalibrationResult, run_calibration
+from comould.study.case_file import Case, read_case
 from comould.study.case_folder import CaseFolder
+from comould.study.compute import Compute
 from comould.study.demo import DemoResult, run_demo
 from comould.study.export_case import ExportResult, run_export
 from comould.study.habitat_options import HabitatOptions
 from comould.study.habitats_case import HabitatsResult, run_habitats
+from comould.study.pipeline import CaseOutcome, Choice
 from comould.study.register_case import RegisterOptions, RegisterResult, run_registration
+from comould.study.study_file import Study, read_study
+from comould.study.study_run import RunOptions, StudyOutcome, foresee, report_study, run_study
 from comould.study.visits import FollowUp, TimePoint, follow_up
 
 __all__ = [
@@ -19,7 +24,11 @@ __all__ = [
     "AssociateResult",
     "BaselineResult",
     "CalibrationResult",
+    "Case",
     "CaseFolder",
+    "CaseOutcome",
+    "Choice",
+    "Compute",
     "DemoResult",
     "ExportResult",
     "FollowUp",
@@ -27,9 +36,16 @@ __all__ = [
     "HabitatsResult",
     "RegisterOptions",
     "RegisterResult",
+    "RunOptions",
+    "Study",
+    "StudyOutcome",
     "TimePoint",
     "follow_up",
+    "foresee",
+    "read_case",
+    "read_study",
     "region_table",
+    "report_study",
     "run_associations",
     "run_baseline",
     "run_calibration",
@@ -37,4 +53,5 @@ __all__ = [
     "run_export",
     "run_habitats",
     "run_registration",
+    "run_study",
 ]

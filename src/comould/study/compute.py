@@ -296,13 +296,14 @@ def _ended(name: str, future: Any) -> Ended:
     from distributed.scheduler import KilledWorker
 
     try:
-        found: Ended = future.result()
-        return found
+        ended: Ended = future.result()
     except KilledWorker:
-        found = f"its process died {ALLOWED_DEATHS + 1} times, most likely for want of memory"
-        return Ended(name, error=found)
+        times = f"its process died {ALLOWED_DEATHS + 1} times, most likely for want of memory"
+        return Ended(name, error=times)
     except Exception as error:
         return Ended(name, error=_said(error))
+    else:
+        return ended
     finally:
         future.release()
 

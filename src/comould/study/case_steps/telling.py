@@ -137,10 +137,19 @@ def _of_spots(job: Job) -> dict[str, Any]:
         parts["spots"] = [ad.read_h5ad(path) for path in files]
         if errors.is_file():
             parts["errors"] = pd.read_csv(errors)
-    if case.tests is not None:
-        from comould.study.cohort_case import read_associations
+    return parts | (_of_tests(job.done("tests")) if case.tests is not None else {})
 
-        parts["results"] = read_associations(job.done("tests") / "associations.csv")
+
+def _of_tests(folder: Path) -> dict[str, Any]:
+    """Read the claims and what they were held against; a run without claims has nothing of the latter."""
+    from comould.associate.scrutiny import ShiftCurve
+    from comould.study.cohort_case import read_associations
+
+    names = ("associations", "controls", "shift_curve", "shift_summary")
+    tables = {name: read_associations(path) for name in names if (path := folder / f"{name}.csv").is_file()}
+    parts: dict[str, Any] = {"results": tables["associations"], "controls": tables.get("controls")}
+    if "shift_curve" in tables and "shift_summary" in tables:
+        parts["shift"] = ShiftCurve(tables["shift_curve"], tables["shift_summary"])
     return parts
 
 
