@@ -38,5 +38,5 @@ def named():
 def quick():
     """Settings that take little time."""
     return BaselineOptions(
-        folds=4, inner_folds=2, repeats=2, sizes=(1, 4), strengths=(1.0,), n_permutations=0, n_bootstrap=300
+        folds=4, inner_folds=2, repeats=1, sizes=(1, 4), strengths=(1.0,), n_permutations=0, n_bootstrap=300
     )

@@ -129,7 +129,7 @@ def test_combat_learns_from_the_rows_it_is_given_and_leaves_unknown_centres(stud
 def test_harmonised_features_no_longer_know_the_centre(study, named, quick):
     table = study(90, 12, shift=2.0)
     names = [f"f{k}" for k in range(12)]
-    found = evaluate(table, names, named, options=replace(quick, repeats=1, harmonise="combat"))
+    found = evaluate(table, names, named, options=replace(quick, harmonise="combat"))
     shortcuts = found.shortcuts.set_index("question")
     assert not shortcuts.loc["it from the features", "above_chance"]
     assert found.metrics.set_index("metric").loc["auc", "value"] > 0.75
