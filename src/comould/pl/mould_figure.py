@@ -112,7 +112,7 @@ def mould_picture(mould: MouldLike, view: str, *, width_px: int = 700) -> Render
     cut = (across, float(across @ middle)) if view == "cut" else None
     glass = 0.30 if view in {"top", "front"} else 1.0
     shifts = _lifts(mould) if view == "lifted" else {}
-    colours = _colours(mould)
+    colours = body_colours(mould)
     meshes: dict[str, MeshLike] = {**mould.bodies, **getattr(mould, "inlays", {})}
     bodies = [Body(mesh, colours[name], glass, cut, shifts.get(name, LEVEL)) for name, mesh in meshes.items()]
     bodies.append(Body(mould.specimen, SPECIMEN, shift=shifts.get("", LEVEL)))
@@ -126,7 +126,7 @@ def _inlay_facts(mould: MouldLike) -> dict[str, Mapping[str, Any]]:
     return {fact["name"]: fact for fact in report.get("structures", ()) if fact["body"]}
 
 
-def _colours(mould: MouldLike) -> dict[str, RGB]:
+def body_colours(mould: MouldLike) -> dict[str, RGB]:
     """Give bodies greys of their own, inlays the colour they are printed in."""
     from matplotlib.colors import to_rgb
 

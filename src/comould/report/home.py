@@ -261,11 +261,11 @@ def _scene(
     if case.image is None or case.mask is None or case.cutting is None:
         return None
     return SectionScene.of(
-        section, registration, case.cutting, case.image, case.mask, window=window, tissue=_tissue(section)
+        section, registration, case.cutting, case.image, case.mask, window=window, tissue=section_tissue(section)
     )
 
 
-def _tissue(section: Section) -> npt.NDArray[np.bool_] | None:
+def section_tissue(section: Section) -> npt.NDArray[np.bool_] | None:
     """Find the tissue as registration does; ``None`` when it finds none."""
     from comould.register import tissue_mask
 

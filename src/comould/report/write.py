@@ -9,10 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from comould._version import __version__
 from comould.errors import InputError
 from comould.pl.style import habitat_colour
-from comould.report import facts, figures, home
+from comould.report import explore, facts, figures, home
 from comould.report.case import CaseReport
 
 LIMITS = (
@@ -59,8 +61,9 @@ def write_case(case: CaseReport | Mapping[str, Any], path: str | Path) -> Path:
 
     Notes
     -----
-    The page needs no network and runs no script: images are data URIs and a content security policy forbids the rest.
-    All text is escaped.
+    The page needs no network: images and models are in it, and a content security policy forbids everything else. The
+    only script is comould's own, named there by its SHA-256; without bodies and planes there is none. All text is
+    escaped.
     """
     path = check_path(path)
     return put(render_case(CaseReport.of(case)), path)
@@ -99,20 +102,23 @@ def put(text: str, path: Path) -> Path:
 def render_case(case: CaseReport) -> str:
     """Make the page as text; see :func:`write_case`."""
     shots = figures.mould_pictures(case)
+    turned = explore.chapter(case, shots[0] if shots else None)
+    script = explore.scripts() if turned else ""
     return page(
         "case.html.j2",
         case=case,
         hero=shots[0] if shots else None,
         summary=facts.summary(case),
         numbers=facts.key_figures(case),
-        chapters=_chapters(case, shots),
+        chapters=[*([turned] if turned else []), *_chapters(case, shots)],
+        policy=explore.policy(script),
+        script=Markup(script),
     )
 
 
 def page(template: str, **parts: Any) -> str:
     """Fill a template: every text escaped, style and version added."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("comould.report", "templates"),
@@ -121,7 +127,8 @@ def page(template: str, **parts: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    css = files("comould.report").joinpath("templates/case.css").read_text(encoding="utf-8")
+    folder = files("comould.report").joinpath("templates")
+    css = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("case.css", "explore/explore.css"))
     return environment.get_template(template).render(css=Markup(css), version=__version__, **parts)
 
 
