@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import subprocess
-import sys
+import multiprocessing
+import signal
 import time
 from pathlib import Path
 
@@ -14,38 +14,40 @@ from comould.study.case_steps import steps_of
 from comould.study.fingerprint import HashCache
 from comould.study.step_store import StepStore
 
-RUN = """
-import sys, warnings
-warnings.simplefilter("ignore")
-from comould.study.compute import Compute
-from comould.study.study_run import RunOptions, run_study
-outcome = run_study(sys.argv[1], sys.argv[2], options=RunOptions(compute=Compute(workers=0)))
-sys.exit(0 if outcome.ok else 1)
-"""
 TIMED = {"step.json", "manifest.json", "report.html"}
 """Files that say when they were made, and how long it took."""
 
 
-def begin(case, out):
-    return subprocess.Popen([sys.executable, "-c", RUN, str(case), str(out)], stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def begin(helpers):
+    """Begin runs in processes of their own; what they import is imported once."""
+    work = helpers("work_for_kills")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["work_for_kills"])
+
+    def start(case, out):
+        process = context.Process(target=work.run_here, args=(case, out))
+        process.start()
+        return process
+
+    return start
 
 
-def finish(case, out):
-    with begin(case, out) as run:
-        said = run.communicate()[1]
-        assert run.returncode == 0, said
+def finish(run):
+    run.join()
+    assert run.exitcode == 0
 
 
-def kill_during(case, out, step, name):
-    """Begin a run and kill it as soon as the step has a folder under way."""
-    with begin(case, out) as run:
-        while run.poll() is None:
-            if any((out / name).glob(f".{step}.*")):
-                run.kill()
-                run.wait()
-                return
-            time.sleep(0.002)
-        pytest.fail(f"{step} was over before it could be killed: {run.stderr.read()}")
+def kill_during(run, out, step, name):
+    """Kill a run as soon as the step has a folder under way."""
+    while run.is_alive():
+        if any((out / name).glob(f".{step}.*")):
+            run.kill()
+            run.join()
+            assert run.exitcode == -signal.SIGKILL
+            return
+        time.sleep(0.001)
+    pytest.fail(f"{step} was over before it could be killed")
 
 
 def check_whole(out, name, steps):
@@ -69,16 +71,16 @@ def keys(out, name, steps):
     return {step: json.loads((out / name / step / "step.json").read_text())["key"] for step in steps}
 
 
-def killed_at_every_step(case, tmp_path, loosely=()):
+def killed_at_every_step(begin, case, tmp_path, loosely=()):
     """Kill runs at each step, resume, and compare with an undisturbed one."""
     found = read_case(case)
     name, steps = found.pseudonym, [step.name for step in steps_of(found)]
-    finish(case, tmp_path / "calm")
+    finish(begin(case, tmp_path / "calm"))
     out = tmp_path / "killed"
     for number, step in enumerate(steps):
-        kill_during(case, out, step, name)
+        kill_during(begin(case, out), out, step, name)
         assert check_whole(out, name, steps) == steps[:number]
-    finish(case, out)
+    finish(begin(case, out))
     assert check_whole(out, name, steps) == steps
     assert not [path for path in (out / name).iterdir() if path.name.startswith(".") and path.is_dir()]
     calm, after = bits(tmp_path / "calm"), bits(out)
@@ -89,13 +91,13 @@ def killed_at_every_step(case, tmp_path, loosely=()):
     assert "removed what a stopped run left" in (out / name / "log.txt").read_text()
 
 
-def test_a_run_killed_at_every_step_ends_as_if_nothing_had_happened(quick, tmp_path):
+def test_a_run_killed_at_every_step_ends_as_if_nothing_had_happened(begin, quick, tmp_path):
     case = quick.write_case(tmp_path / "P1", tests=None)
-    killed_at_every_step(case, tmp_path)
+    killed_at_every_step(begin, case, tmp_path)
 
 
 @pytest.mark.slow
-def test_so_does_one_with_sections_and_tests(tiny, tmp_path, quick):
+def test_so_does_one_with_sections_and_tests(begin, tiny, tmp_path, quick):
     manifest = json.loads((tiny / "manifest.json").read_text())
     rows = [{key: value for key, value in row.items() if value is not None} for row in manifest["sections"]]
     data = {
@@ -105,4 +107,4 @@ def test_so_does_one_with_sections_and_tests(tiny, tmp_path, quick):
     }  # fmt: skip
     path = Path(tiny) / "case.yaml"
     quick.save(path, data)
-    killed_at_every_step(path, tmp_path)
+    killed_at_every_step(begin, path, tmp_path)

@@ -105,7 +105,7 @@ def test_only_and_force(again):
         "report": ("step habitats is forced", "step tests is forced"),
     }  # fmt: skip
     steps = [one.step for one in look_ahead(read_case(path), out, Choice(only=("tests",)))]
-    assert steps == ["read", "habitats", "spots", "tests"]
+    assert steps == ["read", "mould", "habitats", "spots", "tests"]
     with pytest.raises(InputError, match="step 'x': expected one of read, mould"):
         Choice(only=("x",))
 

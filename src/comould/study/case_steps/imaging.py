@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from comould.io.output import write_json
 from comould.study.case_file import Case
 from comould.study.case_parts import HabitatsPart, MouldPart
-from comould.study.case_steps.job import Job, Step
+from comould.study.case_steps.job import Job, Step, in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,11 +125,11 @@ def _habitats(job: Job) -> None:
     if part.labels is not None:
         _take_map(job, part.labels)
         return
-    from comould.study.habitats_case import run_habitats
+    from comould.study.habitats_case import STEPS, run_habitats
 
     run_habitats(
         job.case.images, job.mask, job.folder, options=part.options(job.case.seed),
-        progress=lambda step, fraction, note: job.tell(fraction, note or step),
+        progress=in_order(STEPS, job.tell),
     )  # fmt: skip
 
 

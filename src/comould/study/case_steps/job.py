@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,23 @@ class Job:
     def plan(self) -> Path:
         """The cutting planes."""
         return self.done("mould") / "slice_plan.json"
+
+
+def in_order(steps: Sequence[str], tell: Tell) -> Callable[[str, float, str], None]:
+    """Turn what a command tells of its own steps into one fraction that only grows.
+
+    Parameters
+    ----------
+    steps
+        The command's steps, in order.
+    tell
+        Takes the fraction of all of them, and a note.
+    """
+
+    def show(step: str, fraction: float, note: str = "") -> None:
+        tell((steps.index(step) + fraction) / len(steps), note or step)
+
+    return show
 
 
 Inputs = Callable[[Case], Mapping[str, Path]]

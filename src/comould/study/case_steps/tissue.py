@@ -11,7 +11,7 @@ from comould.errors import InputError
 from comould.io.output import write_json
 from comould.study.case_file import Case
 from comould.study.case_parts import TestsPart
-from comould.study.case_steps.job import Job, Step
+from comould.study.case_steps.job import Job, Step, in_order
 from comould.study.register_case import FORMAT, RegisterOptions
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ SPOTS = Step(
 
 def _tests(job: Job) -> None:
     """Test habitats against genes."""
-    from comould.study.associate_case import run_associations
+    from comould.study.associate_case import STEPS, run_associations
     from comould.study.associate_options import EDGE, AssociateOptions
 
     case = job.case
@@ -183,7 +183,7 @@ def _tests(job: Job) -> None:
     )
     run_associations(
         job.done("spots"), job.folder, options=options,
-        progress=lambda step, fraction, note: job.tell(fraction, note or step),
+        progress=in_order(STEPS, job.tell),
     )  # fmt: skip
 
 
