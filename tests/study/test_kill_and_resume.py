@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import signal
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ def begin(helpers):
     work = helpers("work_for_kills")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["work_for_kills"])
+    with pytest.MonkeyPatch.context() as patch:
+        # Before Python 3.13 the server does not know where its parent imports from.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        forkserver.ensure_running()
 
     def start(case, out):
         process = context.Process(target=work.run_here, args=(case, out))

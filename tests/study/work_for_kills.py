@@ -9,7 +9,7 @@ import SimpleITK  # noqa: F401
 
 import comould.associate
 import comould.io
-import comould.report
+import comould.report  # noqa: F401
 from comould.study.compute import Compute
 from comould.study.study_run import RunOptions, run_study
 
