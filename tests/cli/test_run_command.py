@@ -52,7 +52,7 @@ def test_a_failing_case_is_named_and_gives_exit_code_1(imaging, tmp_path):
     done = run("run", imaging, "--out", tmp_path / "out", "--workers", 0)
     assert done.exit_code == 1, done.output
     assert "Failed: P1" in done.output
-    assert "mould: <slice plan>" in done.output
+    assert "mould: slice plan: expected" in done.output
 
 
 @pytest.mark.parametrize(

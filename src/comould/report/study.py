@@ -104,7 +104,7 @@ def write_study(report: StudyReport, path: str | Path) -> Path:
     path = check_path(path)
     parts = [_cohort(report), _failed(report)]
     chapters = [one for one in parts if one is not None]
-    chapters.append({"id": "limits", "name": "Limits", "heading": "What this does not show", "points": LIMITS})
+    chapters.append(_chapter("limits", "Limits", "What this does not show", points=LIMITS))
     text = page(
         "study.html.j2", title=report.title, summary=summary(report), numbers=_numbers(report), cases=report.cases,
         chapters=chapters,
@@ -124,6 +124,11 @@ def summary(report: StudyReport) -> str:
     return said
 
 
+def _chapter(id: str, name: str, heading: str, **rest: Any) -> dict[str, Any]:
+    empty = {"text": "", "truth": False, "pictures": (), "tables": (), "points": ()}
+    return {"id": id, "name": name, "heading": heading, **empty, **rest}
+
+
 def _numbers(report: StudyReport) -> list[Figure]:
     centres = {case.centre for case in report.cases if case.centre}
     failed = sum(bool(case.failed) for case in report.cases)
@@ -134,7 +139,7 @@ def _numbers(report: StudyReport) -> list[Figure]:
 
 
 def _cohort(report: StudyReport) -> dict[str, Any] | None:
-    chapter: dict[str, Any] = {"id": "cohort", "name": "Cohort", "heading": "What the patients say together"}
+    chapter = _chapter("cohort", "Cohort", "What the patients say together")
     if report.not_pooled:
         return chapter | {"text": f"Not pooled: {report.not_pooled}"}
     if report.cohort is None:
@@ -165,4 +170,4 @@ def _failed(report: StudyReport) -> dict[str, Any] | None:
     points = [(case.name, f"{step}: {text}") for case in report.cases for step, text in case.failed.items()]
     if not points:
         return None
-    return {"id": "failed", "name": "Failed", "heading": "What went wrong", "points": points}
+    return _chapter("failed", "Failed", "What went wrong", points=points)
