@@ -110,7 +110,7 @@ def test_a_dry_run_writes_nothing_and_gives_reasons(quick, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"cases": ["nowhere/*"]}, "line 2: cases.0 'nowhere/\\*' finds no case"),
+        ({"cases": ["nowhere/*"]}, "line 3: cases.0 'nowhere/\\*' finds no case"),
         ({"cases": ["../x.yaml"]}, "is no relative path inside the folder"),
         ({"cases": []}, "cases expected"),
         ({"defaults": {"mould": {"plain": 1}}}, "defaults.mould.plain is no key here; did you mean plane"),
