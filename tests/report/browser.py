@@ -1,10 +1,13 @@
 """A real Chromium looks at a page: what it drew, what it complained of, how it answers to a slider."""
 
-import html
+import base64
 import json
-import re
+import os
+import select
 import shutil
 import subprocess
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,60 +15,60 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
 WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-PROBE = """
-<pre id="probe"></pre>
-<script>
-const later = (ms) => new Promise((done) => setTimeout(done, ms));
-const put = (id, value) => {
-  const input = document.getElementById(id);
-  if (input.type === "checkbox") input.checked = value;
-  else input.value = value;
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-  input.dispatchEvent(new Event("change", { bubbles: true }));
+WITHOUT = ("--disable-gpu", "--disable-3d-apis")
+PATIENCE_S = 120
+TOOLS = """
+const frame = () => new Promise(requestAnimationFrame);
+const settle = async () => {
+  // Pictures are decoded between frames, and what they change is drawn in the next.
+  for (let n = 0; n < 4; n++) {
+    await new Promise((done) => setTimeout(done, 30));
+    await frame();
+  }
 };
-const press = (id, key, more) =>
-  document.getElementById(id).dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...more }));
+const at = (id) => document.getElementById(id);
+const put = async (id, value) => {
+  if (at(id).type === "checkbox") at(id).checked = value;
+  else at(id).value = value;
+  for (const what of ["input", "change"]) at(id).dispatchEvent(new Event(what, { bubbles: true }));
+  await settle();
+};
+const click = async (what) => {
+  document.querySelector(what).click();
+  await settle();
+};
+const press = async (id, key, more) => {
+  at(id).dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...more }));
+  await settle();
+};
 const pixels = (id) => {
-  const canvas = document.getElementById(id);
   const copy = document.createElement("canvas");
-  [copy.width, copy.height] = [canvas.width, canvas.height];
-  const ctx = copy.getContext("2d");
-  ctx.drawImage(canvas, 0, 0);
+  [copy.width, copy.height] = [at(id).width, at(id).height];
+  const ctx = copy.getContext("2d", { willReadFrequently: true });
+  ctx.drawImage(at(id), 0, 0);
   return ctx.getImageData(0, 0, copy.width, copy.height).data;
 };
-const count = (id, test) => {
+// Share of the pixels that pass, and their middle: 0 to 1 across and down.
+const look = (id, test) => {
   const all = pixels(id);
-  let found = 0;
-  for (let n = 0; n < all.length; n += 4) if (test(all[n], all[n + 1], all[n + 2], all[n + 3])) found++;
-  return found / (all.length / 4);
+  const [width, height] = [at(id).width, at(id).height];
+  let [x, y, found] = [0, 0, 0];
+  for (let n = 0; n < width * height; n++) {
+    if (!test(all[4 * n], all[4 * n + 1], all[4 * n + 2], all[4 * n + 3])) continue;
+    [x, y, found] = [x + (n % width), y + Math.floor(n / width), found + 1];
+  }
+  return { share: found / width / height, x: x / found / width, y: y / found / height };
 };
 const differ = (a, b) => {
   let found = 0;
-  for (let n = 0; n < a.length; n++) if (n % 4 < 3 && Math.abs(a[n] - b[n]) > 24) found++;
-  return found / (0.75 * a.length);
-};
-const middle = (id, test) => {
-  const all = pixels(id);
-  const width = document.getElementById(id).width;
-  let [x, y, found] = [0, 0, 0];
-  for (let n = 0; n < all.length / 4; n++) {
-    if (!test(...all.slice(4 * n, 4 * n + 4))) continue;
-    [x, y, found] = [x + (n % width), y + Math.floor(n / width), found + 1];
+  for (let n = 0; n < a.length; n += 4) {
+    if ([0, 1, 2].some((k) => Math.abs(a[n + k] - b[n + k]) > 24)) found++;
   }
-  return [x / found / width, y / found / document.getElementById(id).height];
+  return found / (a.length / 4);
 };
-(async () => {
-  const found = {};
-  try {
-    await later(600);
-    SCRIPT
-  } catch (problem) { found.problem = String(problem.stack); }
-  document.getElementById("probe").textContent = JSON.stringify(found);
-})();
-</script>
 """
 
 
@@ -77,36 +80,71 @@ def chromium():
     return path
 
 
-def run(page: Path, *flags: str, webgl: bool = True) -> subprocess.CompletedProcess:
-    """Open a page in a browser of its own."""
-    profile = page.parent / f"profile-{page.stem}"
-    gl = WEBGL if webgl else ("--disable-gpu", "--disable-3d-apis")
-    command = [
-        chromium(),
-        *FLAGS,
-        *gl,
-        f"--user-data-dir={profile}",
-        "--virtual-time-budget=12000",
-        *flags,
-        page.as_uri(),
-    ]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    finally:
-        shutil.rmtree(profile, ignore_errors=True)
+class Tab:
+    """A page in a browser of its own, spoken to over the DevTools protocol's pipe; ``said`` is all it complained of."""
 
+    def __init__(self, page: Path, size=(1200, 1400), *, webgl=True):
+        self.profile = tempfile.mkdtemp(prefix="comould-browser-")
+        to_read, self.to = os.pipe()
+        self.came, from_write = os.pipe()
+        command = [chromium(), *FLAGS, *(WEBGL if webgl else WITHOUT), f"--user-data-dir={self.profile}"]
+        self.process = subprocess.Popen(
+            ["/bin/bash", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "bash", *command],
+            pass_fds=(to_read, from_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(to_read)
+        os.close(from_write)
+        self.rest, self.number, self.said, self.session = b"", 0, [], None
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for part in ("Runtime", "Log", "Page"):
+            self.send(f"{part}.enable")
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
+        )
+        self.send("Page.navigate", url=page.as_uri())
+        self.run('if (document.readyState !== "complete") await new Promise((go) => addEventListener("load", go));')
 
-def complaints(done: subprocess.CompletedProcess) -> list[str]:
-    """Lines of the page's console."""
-    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    def __enter__(self):
+        return self
 
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(30)
+        for handle in (self.to, self.came):
+            os.close(handle)
+        shutil.rmtree(self.profile, ignore_errors=True)
 
-def probe(text: str, script: str, folder: Path, *, webgl: bool = True, size=(1200, 1400)):
-    """Run a script in a copy of a page that lets it; gives what it put into ``found``, and the console."""
-    probed = re.sub(r"script-src &#39;sha256-[^;]*&#39;|script-src 'sha256-[^;]*'", "script-src 'unsafe-inline'", text)
-    page = folder / "probed.html"
-    page.write_text(probed.replace("</body>", PROBE.replace("SCRIPT", script) + "</body>"), encoding="utf-8")
-    done = run(page, "--dump-dom", f"--window-size={size[0]},{size[1]}", webgl=webgl)
-    inside = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert inside, done.stderr[-2000:]
-    return json.loads(html.unescape(inside[1]) or "{}"), complaints(done)
+    def send(self, method, **told):
+        """Call a method and wait for its answer; events on the way are looked through for complaints."""
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": told}
+        message |= {"sessionId": self.session} if self.session else {}
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        end = time.monotonic() + PATIENCE_S
+        while (answer := self._next(end)).get("id") != self.number:
+            if answer["method"] in {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"}:
+                self.said.append(json.dumps(answer["params"])[:600])
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _next(self, end):
+        while b"\0" not in self.rest:
+            ready, _, _ = select.select([self.came], [], [], max(0.0, end - time.monotonic()))
+            assert ready, "the browser does not answer"
+            more = os.read(self.came, 1 << 20)
+            assert more, "the browser has gone"
+            self.rest += more
+        first, _, self.rest = self.rest.partition(b"\0")
+        return json.loads(first)
+
+    def run(self, script):
+        """Run a script that may wait, and give what it returns; the page's own policy stays in force."""
+        whole = f"(async () => {{ {TOOLS} {script} }})()"
+        answer = self.send("Runtime.evaluate", expression=whole, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def photograph(self, path: Path):
+        """Write what is seen as PNG."""
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))

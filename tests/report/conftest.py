@@ -1,6 +1,8 @@
 """A page read back: tags balanced, and everything a test asks about."""
 
+import importlib.util
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +32,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -45,3 +47,13 @@ class Page(HTMLParser):
 def read_page():
     """Parse a page; unbalanced tags fail."""
     return Page
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Helpers that look at a page with Chromium; skips when there is none."""
+    spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.chromium()
+    return module

@@ -169,11 +169,14 @@ class Solid {
     return level < 0.2 ? -60 : (Math.atan2(normal[1], normal[0]) * 180) / Math.PI - 38;
   }
 
-  // Look from a patient direction.
+  // Look from a patient direction; from above and below with the front as it was seen from the front.
   lookFrom(direction) {
-    const [x, y, z] = page.up.map((row) => dot(row, direction));
-    this.elevation = (Math.asin(clamp(z, -1, 1)) * 180) / Math.PI;
-    if (Math.hypot(x, y) > 0.05) this.azimuth = (Math.atan2(y, x) * 180) / Math.PI;
+    const level = (way) => {
+      const [x, y] = page.up.map((row) => dot(row, way));
+      return Math.hypot(x, y) > 0.05 ? (Math.atan2(y, x) * 180) / Math.PI : null;
+    };
+    this.elevation = (Math.asin(clamp(dot(page.up[2], direction), -1, 1)) * 180) / Math.PI;
+    this.azimuth = level(direction) ?? level([0, -1, 0]) ?? this.azimuth;
     this.pan = [0, 0];
   }
 
