@@ -229,7 +229,7 @@ def _on_cluster(tasks: Sequence[Task], work: Work, address: str, tell: Tell) -> 
             key = f"comould-{task.name}-{time.time_ns()}"
             future = client.submit(_in_worker, work, task, key=key, pure=False, resources={RESOURCE: declared})
             names[future] = task.name
-        for future in as_completed(list(names)):
+        for future in as_completed(list(names), loop=client.loop):
             yield _ended(names.pop(future), future)
 
 
