@@ -89,14 +89,15 @@ def test_products_with_the_unmoved_map_are_its_own_correlation():
 def test_the_correction_makes_variances_alike_whatever_the_overlap():
     values, points = smooth()[0], square()
     made = make_null(values, points, kind="shift", n=600, seed=2)
-    noise = np.random.default_rng(0).standard_normal((len(points), 400))
-    noise = (noise - noise.mean(axis=0)) / np.linalg.norm(noise - noise.mean(axis=0), axis=0)
-    spread = (made.maps @ noise / made.scale[:, None]).std(axis=1) * np.sqrt(len(points))
-    length = np.linalg.norm(values - values.mean())
-    overlap = (made.scale / length) ** 2
+    # Unrelated genes as smooth as the map: chance grows more slowly than the number of spots falls.
+    genes = smooth(seed=9, n=1500).T
+    genes = (genes - genes.mean(axis=0)) / np.linalg.norm(genes - genes.mean(axis=0), axis=0)
+    spread = np.sqrt(np.mean((made.maps @ genes / made.scale[:, None]) ** 2, axis=1))
+    own = np.sqrt(np.mean(((values - values.mean()) / np.linalg.norm(values - values.mean()) @ genes) ** 2))
+    overlap = (made.maps != 0).mean(axis=1)
     few, many = spread[overlap < 0.5], spread[overlap > 0.8]
     assert few.mean() == pytest.approx(many.mean(), rel=0.12)
-    assert many.mean() == pytest.approx(1, rel=0.12)
+    assert many.mean() == pytest.approx(own, rel=0.12)
 
 
 @pytest.mark.parametrize("kind", MOVED)
@@ -207,6 +208,7 @@ def test_holes_and_ragged_outlines_lose_spots_and_nothing_else(kind):
     keep = (np.hypot(*(points - 12).T) < 11) & (np.hypot(*(points - [14, 10]).T) > 3.5)
     points, values = points[keep], smooth(24)[0][keep] + 7
     made = make_null(values, points, kind=kind, n=60)
-    length = np.linalg.norm(values - values.mean())
-    np.testing.assert_allclose(((made.maps != 0).mean(axis=1)), (made.scale / length) ** 2, atol=0.01)
+    covered = (made.maps != 0).mean(axis=1)
+    assert (covered >= LEAST_OVERLAP - 0.01).all()
+    assert (made.scale <= 1.3 * np.linalg.norm(values - values.mean())).all()
     assert (np.ptp(made.maps, axis=1) <= np.ptp(values) + 1e-4).all()

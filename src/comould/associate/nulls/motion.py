@@ -1,7 +1,8 @@
 """Kinds ``shift``, ``rotate`` and ``rotate_reflect``: the map itself, moved over its own support.
 
 No model is drawn from: whatever the map's texture is, its moved copies have it. What a move pushes over the edge is
-lost, so that moved maps cover fewer spots and vary more by chance; each is scaled for the spots it covers.
+lost, so that moved maps cover fewer spots and vary more by chance; each is scaled for what it covers. One over the
+number of spots is not enough where the support is a few patches wide: chance then grows more slowly.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from comould.associate.nulls.places import IntArray, Places
+from comould.associate.nulls.fields import gaussian_fields
+from comould.associate.nulls.places import IntArray, Places, branch
 from comould.associate.nulls.recipe import Drawn, Job
-from comould.associate.nulls.variogram import fit_field
+from comould.associate.nulls.record import Float32Array
+from comould.associate.nulls.variogram import FieldModel, fit_field
 from comould.space import FloatArray
 
 REACH = 0.72
@@ -27,6 +30,8 @@ FEWEST_MOVES = 40
 _TRIES = 20
 _MOST_DRAWS = 100_000
 _N_SEEN = 120
+_N_FIELDS = 400
+_BRANCH = 77
 
 Move = Callable[[FloatArray, FloatArray], FloatArray]
 Moves = Callable[[Places, list[cKDTree], np.random.Generator], Iterator[Move]]
@@ -87,9 +92,9 @@ def _moved(job: Job, kind: str, moves: Moves) -> Drawn:
     places = job.places
     places.require_planes(kind)
     count = len(job.values)
-    length = float(np.linalg.norm(_centred(job.values[None], np.ones((1, count), dtype=bool), places)))
+    home = _centred(job.values[None], np.ones((1, count), dtype=bool), places)
     maps = np.zeros((job.n, count), dtype=np.float32)
-    scale, seen = np.zeros(job.n), np.full((min(job.n, _N_SEEN), count), np.nan, dtype=np.float32)
+    seen = np.full((min(job.n, _N_SEEN), count), np.nan, dtype=np.float32)
     different, made = set(), 0
     trees = [cKDTree(places.in_plane[spots]) for spots in places.members]
     for move in islice(moves(places, trees, np.random.default_rng(job.seed)), _TRIES * job.n):
@@ -98,7 +103,6 @@ def _moved(job: Job, kind: str, moves: Moves) -> Drawn:
         if covered.mean() >= LEAST_OVERLAP:
             values = np.where(covered, job.values[source], 0.0)
             maps[made] = _centred(values[None], covered[None], places)[0]
-            scale[made] = length * np.sqrt(covered.mean())
             if made < _N_SEEN:
                 seen[made] = np.where(covered, values, np.nan)
             different.add(source.tobytes())
@@ -110,7 +114,22 @@ def _moved(job: Job, kind: str, moves: Moves) -> Drawn:
     seen = seen[:made]
     # A shifted map is asked to be stationary, a turned one only to look alike from every side.
     reference = None if kind == "shift" else seen
-    return Drawn(maps[:made], model, scale[:made], seen, reference, refusal, doubts)
+    scale = _scales(maps[:made], home, model, job)
+    return Drawn(maps[:made], model, scale, seen, reference, refusal, doubts)
+
+
+def _scales(maps: Float32Array, home: FloatArray, model: FieldModel, job: Job) -> FloatArray:
+    """Scale each moved map by how much an unrelated gene, as smooth as the map, agrees with it by chance.
+
+    Given the map, that variance is known up to the gene's covariance; it is measured with fields of the map's own model
+    (for the rank-matched map: of the latent field), the same ones for all maps.
+    """
+    positions = job.places.apart - job.places.apart.mean(axis=0)
+    fields = np.empty((_N_FIELDS, len(job.values)), dtype=np.float32)
+    gaussian_fields(model, positions, np.random.default_rng(branch(job.seed, _BRANCH)), fields)
+    spread = np.sqrt(np.mean((maps @ fields.T).astype(np.float64) ** 2, axis=1))
+    own = np.sqrt(np.mean((home.astype(np.float32) @ fields.T).astype(np.float64) ** 2))
+    return np.asarray(np.linalg.norm(home) * spread / max(own, 1e-300))
 
 
 def sources(places: Places, trees: list[cKDTree], move: Move) -> IntArray:
