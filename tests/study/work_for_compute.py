@@ -61,7 +61,7 @@ def any_of(load, tell):
 def most_at_once(folder) -> int:
     """Say how many ran at the same time."""
     spans = [tuple(map(float, path.name.split("-")[:2])) for path in Path(folder).iterdir()]
-    return max(sum(a < end and b > begin for a, b in spans) for begin, end in spans)
+    return max(sum(a <= begin < b for a, b in spans) for begin, _ in spans)
 
 
 def alive(pid: int) -> bool:
