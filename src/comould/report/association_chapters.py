@@ -330,7 +330,11 @@ def _null_axes(nulls: Mapping[str, Any], theme: Theme) -> Any:
 def _calibration(report: AssociationReport) -> dict[str, Any] | None:
     if report.calibration is None or report.calibration.empty:
         return None
-    table = report.calibration
+    return calibration_chapter(report.calibration)
+
+
+def calibration_chapter(table: pd.DataFrame) -> dict[str, Any]:
+    """Chart and table of how often each test is wrong on a case's own spots."""
     whole = table[table["habitat"] == "all"]
     shot = _chart(
         partial(pl.calibration, table),

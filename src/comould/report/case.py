@@ -90,6 +90,7 @@ class CaseReport:
     genes: pd.DataFrame | None = None
     shift: ShiftCurve | None = None
     controls: pd.DataFrame | None = None
+    calibration: pd.DataFrame | None = None
     provenance: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     fdr: float = 0.1
@@ -106,6 +107,7 @@ class CaseReport:
             "results": ("feature", "p_spatial", "q_spatial", "p_naive", "q_naive"),
             "genes": ("habitat",),
             "controls": ("control", "what", "n_tested", "n_found", "n_right_map", "verdict", "note"),
+            "calibration": ("test", "habitat", "rate_05", "low", "high", "n_maps", "verdict"),
         }
         for name, columns in wanted.items():
             table = getattr(self, name)

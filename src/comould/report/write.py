@@ -14,7 +14,7 @@ from markupsafe import Markup
 from comould._version import __version__
 from comould.errors import InputError
 from comould.pl.style import habitat_colour
-from comould.report import explore, facts, figures, home
+from comould.report import checklists, explore, facts, figures, home
 from comould.report.case import CaseReport
 
 LIMITS = (
@@ -133,8 +133,9 @@ def page(template: str, **parts: Any) -> str:
 
 
 def _chapters(case: CaseReport, mould_shots: list[Any]) -> list[dict[str, Any]]:
-    makers = (_planes, _sections, _accuracy, _habitats, _spots, _genes, _held)
-    made = [_mould(mould_shots), *(maker(case) for maker in makers), _limits(case), _provenance(case)]
+    makers = (_planes, _sections, _accuracy, _habitats, _spots, _genes, _held, _calibration)
+    last = (_limits, _checklists, _provenance)
+    made = [_mould(mould_shots), *(maker(case) for maker in (*makers, *last))]
     return [chapter for chapter in made if chapter is not None]
 
 
@@ -239,6 +240,21 @@ def _held(case: CaseReport) -> dict[str, Any] | None:
         "What a trend or another shortcut makes hardly notices."
     )
     return _chapter("held", "Held against", "Does the place matter?", text, charts=charts, judged=judged)
+
+
+def _calibration(case: CaseReport) -> dict[str, Any] | None:
+    from comould.report.association_chapters import calibration_chapter
+
+    if case.calibration is None or case.calibration.empty:
+        return None
+    return calibration_chapter(case.calibration) | {"truth": False}
+
+
+def _checklists(case: CaseReport) -> dict[str, Any] | None:
+    """Leave them out of a page that has no imaging analysis to check."""
+    if case.habitats is None and case.results is None:
+        return None
+    return checklists.chapter(checklists.Known.of(case))
 
 
 def _limits(case: CaseReport) -> dict[str, Any]:

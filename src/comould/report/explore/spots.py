@@ -106,8 +106,10 @@ def _keys(case: CaseReport, parts: list[AnnData]) -> list[tuple[str, str]]:
     """Choose what to colour by: habitat, scores of gene sets, and the genes with the strongest spatial evidence."""
     columns = list(dict.fromkeys(str(name) for adata in parts for name in adata.obs.columns))
     keys = [("habitat", "Habitat")] if "habitat" in columns else []
-    scores = [name for name in columns if name.startswith(SCORE)]
-    keys += [(name, f"set {name.removeprefix(SCORE)}") for name in scores[:MOST_SCORES]]
+    place = {name: n for n, name in enumerate(_by_evidence(case, sets=True))}
+    scores = [name.removeprefix(SCORE) for name in columns if name.startswith(SCORE)]
+    chosen = sorted(scores, key=lambda name: place.get(name, len(place)))[:MOST_SCORES]
+    keys += [(f"{SCORE}{name}", f"set {name}") for name in chosen]
     return keys + [(gene, gene) for gene in _genes(case, parts)]
 
 
@@ -115,9 +117,15 @@ def _genes(case: CaseReport, parts: list[AnnData]) -> list[str]:
     measured = set.intersection(*({str(name) for name in adata.var_names} for adata in parts))
     if case.results is None:
         return sorted(measured)[:MOST_GENES] if len(measured) <= MOST_GENES else []
-    genes = case.results[~claims_of.is_set(case.results)].sort_values(["p_spatial", "feature"])
-    ordered = dict.fromkeys(str(name) for name in genes["feature"])
-    return [name for name in ordered if name in measured][:MOST_GENES]
+    return [name for name in _by_evidence(case, sets=False) if name in measured][:MOST_GENES]
+
+
+def _by_evidence(case: CaseReport, *, sets: bool) -> list[str]:
+    """Give the features tested, the strongest spatial evidence first."""
+    if case.results is None:
+        return []
+    rows = case.results[claims_of.is_set(case.results) == sets].sort_values(["p_spatial", "feature"])
+    return list(dict.fromkeys(str(name) for name in rows["feature"]))
 
 
 def _values(adata: AnnData, key: str) -> npt.NDArray[Any]:

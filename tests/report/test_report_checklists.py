@@ -1,0 +1,66 @@
+"""Checklists are complete, in order, and never claim what a run does not know."""
+
+import pandas as pd
+import pytest
+
+from comould.report import CaseReport
+from comould.report.checklists import CHECKLISTS, Known, answer, chapter
+from comould.report.checklists.answers import NO, NOT_APPLICABLE, UNKNOWN, YES
+
+
+def words(known):
+    return {one["name"]: [row["word"] for row in one["rows"]] for one in chapter(known)["lists"]}
+
+
+def test_as_many_items_as_were_published():
+    assert {one.name: len(one.items) for one in CHECKLISTS} == {"METRICS": 30, "CLEAR": 58, "RQS": 16}
+    for one in CHECKLISTS:
+        assert "doi:10." in one.source
+
+
+def test_a_run_that_knows_nothing_claims_nothing():
+    for found in words(Known()).values():
+        assert YES not in found
+        assert UNKNOWN in found
+
+
+def test_rules_follow_what_is_recorded():
+    parameters = {"habitats": {"features": ["grey"], "bins": 32}, "tests": {"covariates": ["edge"]}}
+    known = Known(parameters=parameters, provenance=True, habitats=True, spots=True, spread=True, tested=True, fdr=0.05)
+    assert answer("covariates", known).why == "Covariates: edge."
+    assert answer("covariates", Known(parameters={"tests": {"covariates": []}})).word == NO
+    assert answer("covariates", Known()).word == UNKNOWN
+    assert answer("discretisation", known).word == YES
+    assert answer("resampling", known).word == UNKNOWN
+    assert answer("multiple_testing", known).why == "False-discovery rate 0.05."
+    assert answer("uncertainty", known).word == YES
+    assert answer("biology", known).word == YES
+    assert answer("reference", known).word == UNKNOWN
+    assert answer("centres", known).word == NO
+    assert answer("centres", Known(cases=8, centres=3)).why == "3 centres."
+    assert answer("centres", Known(cases=8)).word == UNKNOWN
+    assert answer("data", known).word == UNKNOWN
+    assert answer("no_model", known).word == NOT_APPLICABLE
+
+
+def test_a_simulation_proves_nothing_about_patients():
+    known = Known(simulated=True, spots=True, tested=True, provenance=True)
+    for rule in ("biology", "validated", "centres", "patients", "protocol", "segmentation"):
+        assert answer(rule, known).word == NOT_APPLICABLE
+    assert answer("clinical", known).word == NO
+    with pytest.raises(KeyError):
+        answer("luck", known)
+
+
+def test_a_case_is_read_as_it_is():
+    results = pd.DataFrame(
+        {"feature": ["A"], "p_spatial": [0.1], "q_spatial": [0.1], "p_naive": [0.1], "q_naive": [0.1]}
+    )
+    told = {"versions": {"comould": "1"}, "parameters": {"fdr": 0.1}}
+    known = Known.of(CaseReport(results=results, provenance=told, fdr=0.2))
+    assert known.tested
+    assert known.provenance
+    assert known.fdr == 0.2
+    assert not known.habitats
+    assert not known.spread
+    assert Known.of(CaseReport()) == Known()
