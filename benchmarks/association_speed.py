@@ -18,10 +18,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from comould import associate
-from comould.associate.blocks import Blocks
-from comould.associate.normalise import LogExpression
+from comould.associate.claims.blocks import Blocks
+from comould.associate.claims.normalise import LogExpression
+from comould.associate.claims.products import Design, Prepared, against_genes, see
 from comould.associate.nulls import make_null
-from comould.associate.products import Design, Prepared, against_genes, see
 
 
 def hexagons(count: int) -> np.ndarray:

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
-from comould.associate.blocks import Blocks, unit
-from comould.associate.chance import chance, t_test
+from comould.associate.claims.blocks import Blocks, unit
+from comould.associate.claims.chance import chance, t_test
+from comould.associate.claims.statistics import analytic_effective, welch
 from comould.associate.nulls import Surrogates, make_null, pairs_of
 from comould.associate.nulls.variogram import Pairs
-from comould.associate.statistics import analytic_effective, welch
 
 SIGMAS = (0.7, 1.5, 3.0, 5.0)
 N_SIDE = 30

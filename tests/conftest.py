@@ -80,7 +80,7 @@ def spots_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import SimpleITK as sitk
     from scipy.ndimage import gaussian_filter
 
-    from comould.associate.sampling import linear
+    from comould.associate.support.sampling import linear
     from comould.space import Grid
 
     folder = tmp_path_factory.mktemp("registered") / "case"

@@ -60,7 +60,7 @@ def test_places_have_the_size_asked_for(to, widest):
 
 def test_hexagons_are_nearest_to_their_own_middle():
     """In a lattice of hexagons a point belongs to the nearest centre: no point may be wrongly rounded."""
-    from comould.associate.aggregate import _lattice
+    from comould.associate.support.aggregate import _lattice
 
     points = np.random.default_rng(3).uniform(-6, 6, (5000, 2))
     points -= points.mean(axis=0)

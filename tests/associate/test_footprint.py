@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from comould import associate
-from comould.associate.kernel import FWHM_PER_SD, N_NODES, nodes, section_planes
-from comould.associate.sampling import linear
+from comould.associate.support.kernel import FWHM_PER_SD, N_NODES, nodes, section_planes
+from comould.associate.support.sampling import linear
 from comould.errors import InputError
 from comould.space import Grid
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from comould.associate.blocks import Blocks, unit
-from comould.associate.chance import chance, t_test
-from comould.associate.normalise import LogExpression, raw_counts
+from comould.associate.claims.blocks import Blocks, unit
+from comould.associate.claims.chance import chance, t_test
+from comould.associate.claims.normalise import LogExpression, raw_counts
+from comould.associate.claims.products import Design, Prepared, against_features, against_genes, see
+from comould.associate.claims.statistics import analytic_effective, benjamini_hochberg, fold_change, welch, z_scores
 from comould.associate.nulls import Surrogates
 from comould.associate.nulls.variogram import sample_pairs
-from comould.associate.products import Design, Prepared, against_features, against_genes, see
-from comould.associate.statistics import analytic_effective, benjamini_hochberg, fold_change, welch, z_scores
 from comould.errors import InputError
 
 N_SPOTS, N_GENES = 90, 150

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from comould.associate.claims.statistics import analytic_effective
 from comould.associate.nulls import KINDS, make_null, pairs_of
-from comould.associate.statistics import analytic_effective
 from comould.errors import InputError
 
 SIDE = 26

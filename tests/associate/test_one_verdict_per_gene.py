@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from comould.associate import by_feature
-from comould.associate.features import simes
+from comould.associate.claims.features import simes
 from comould.errors import InputError
 
 

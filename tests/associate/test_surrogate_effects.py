@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from comould import associate
-from comould.associate.chance import chance
+from comould.associate.claims.chance import chance
 from comould.errors import InputError
 
 SETS = {"set": ["own_H1", "smooth_0"]}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from comould.associate.blocks import Blocks, unit
-from comould.associate.chance import chance
+from comould.associate.claims.blocks import Blocks, unit
+from comould.associate.claims.chance import chance
+from comould.associate.claims.statistics import welch
 from comould.associate.nulls import make_null, pairs_of
 from comould.associate.nulls.variogram import FieldModel, fit_field, rank_correlation_table, sample_pairs
-from comould.associate.statistics import welch
 from comould.errors import InputError
 
 SIDE = 24

@@ -2,7 +2,7 @@
 
 import pytest
 
-from comould.associate.symbols import check_symbols, missing_hint, without_genome
+from comould.associate.sets.symbols import check_symbols, missing_hint, without_genome
 
 HUMAN = ["CD8A", "C1orf43", "HLA-DRB1", "MT-CO1", "AC012345.2", "KRT8"]
 MOUSE = ["Cd8a", "Krt8", "mt-Co1", "Gm1234", "H2-D1"]

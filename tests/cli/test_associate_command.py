@@ -51,7 +51,7 @@ def test_help_loads_nothing_heavy(command):
 
 
 def test_names_on_the_command_line_are_those_of_the_test():
-    from comould.associate.correlation import STATISTICS
+    from comould.associate.claims.correlation import STATISTICS
 
     assert tuple(name.value for name in NullName) == KINDS
     assert {name.value for name in StatisticName} == set(STATISTICS)

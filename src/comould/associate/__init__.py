@@ -1,8 +1,9 @@
 """Habitats × expression → tested claims: spatial samples, honest nulls, gene sets.
 
-Every name loads its module when first used. Below :mod:`~comould.associate.support` and
-:mod:`~comould.associate.claims` nothing knows AnnData: arrays go in, arrays come out, and nulls are made first and
-passed in, so that a statistic never knows the null it is held against.
+Every name loads its module when first used. ``support`` brings maps to spots, ``claims`` tests one specimen against
+``nulls``, ``scrutiny`` looks at claims again, ``sets`` knows genes by name, ``cohort`` pools patients. Behind the doors
+that take AnnData arrays go in and arrays come out, and nulls are made first and passed in, so that a statistic never
+knows the null it is held against.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING
 from comould._lazy import attach
 
 if TYPE_CHECKING:
-    from comould.associate.aggregate import aggregate
-    from comould.associate.claims import make_nulls, test
+    from comould.associate.claims.claims import make_nulls, test
+    from comould.associate.claims.features import by_feature
+    from comould.associate.claims.normalise import LogExpression
+    from comould.associate.claims.options import ClaimOptions
+    from comould.associate.claims.surrogate_effects import surrogate_effects
     from comould.associate.cohort.combine import combine_summaries, leave_one_centre_out
     from comould.associate.cohort.exchange import export_summary
     from comould.associate.cohort.leave_out import leave_one_out
@@ -23,66 +27,63 @@ if TYPE_CHECKING:
     from comould.associate.cohort.sign_flip import sign_flip
     from comould.associate.cohort.simulate import Scenario
     from comould.associate.cohort.table import CohortOptions, FeatureEffects, cohort, feature_effects
-    from comould.associate.edge import distance_to_edge
-    from comould.associate.features import by_feature
-    from comould.associate.gene_sets import GeneSet, Resolved, genesets, read_gmt
-    from comould.associate.normalise import LogExpression
     from comould.associate.nulls import LabelSurrogates, NullFit, Surrogates, make_label_null, make_null
-    from comould.associate.options import ClaimOptions
     from comould.associate.power import minimum_patients, power
-    from comould.associate.scales import scales
-    from comould.associate.scoring import score
     from comould.associate.scrutiny import calibrate, controls, over_positions, shift_curve
-    from comould.associate.support import sample, sample_map
-    from comould.associate.surrogate_effects import surrogate_effects
-    from comould.associate.symbols import SymbolCheck, check_symbols
+    from comould.associate.sets.gene_sets import GeneSet, Resolved, genesets, read_gmt
+    from comould.associate.sets.scoring import score
+    from comould.associate.sets.symbols import SymbolCheck, check_symbols
+    from comould.associate.support.aggregate import aggregate
+    from comould.associate.support.edge import distance_to_edge
+    from comould.associate.support.sample import sample, sample_map
+    from comould.associate.support.scales import scales
     from comould.associate.whole_map import WholeMapTest, test_annotation, test_multivariate
 
 _MODULE_OF = {
-    "ClaimOptions": "options",
+    "ClaimOptions": "claims.options",
     "CohortOptions": "cohort.table",
     "FeatureEffects": "cohort.table",
-    "GeneSet": "gene_sets",
-    "LogExpression": "normalise",
+    "GeneSet": "sets.gene_sets",
+    "LogExpression": "claims.normalise",
     "NullFit": "nulls",
-    "Resolved": "gene_sets",
+    "Resolved": "sets.gene_sets",
     "Scenario": "cohort.simulate",
     "Surrogates": "nulls",
-    "SymbolCheck": "symbols",
+    "SymbolCheck": "sets.symbols",
     "WholeMapTest": "whole_map",
-    "aggregate": "aggregate",
-    "by_feature": "features",
+    "aggregate": "support.aggregate",
+    "by_feature": "claims.features",
     "calibrate": "scrutiny",
-    "check_symbols": "symbols",
+    "check_symbols": "sets.symbols",
     "cohort": "cohort.table",
     "combine_summaries": "cohort.combine",
     "controls": "scrutiny",
     "deseq": "cohort.models",
-    "distance_to_edge": "edge",
+    "distance_to_edge": "support.edge",
     "export_summary": "cohort.exchange",
     "feature_effects": "cohort.table",
-    "genesets": "gene_sets",
+    "genesets": "sets.gene_sets",
     "leave_one_centre_out": "cohort.combine",
     "leave_one_out": "cohort.leave_out",
     "make_null": "nulls",
-    "make_nulls": "claims",
+    "make_nulls": "claims.claims",
     "minimum_patients": "power",
     "mixed_model": "cohort.models",
     "over_positions": "scrutiny",
     "power": "power",
     "pseudobulk": "cohort.pseudobulk",
     "random_effects": "cohort.meta",
-    "read_gmt": "gene_sets",
-    "sample": "support",
-    "sample_map": "support",
-    "scales": "scales",
-    "score": "scoring",
+    "read_gmt": "sets.gene_sets",
+    "sample": "support.sample",
+    "sample_map": "support.sample",
+    "scales": "support.scales",
+    "score": "sets.scoring",
     "shift_curve": "scrutiny",
     "sign_flip": "cohort.sign_flip",
-    "test": "claims",
+    "test": "claims.claims",
     "test_annotation": "whole_map",
     "test_multivariate": "whole_map",
-    "surrogate_effects": "surrogate_effects",
+    "surrogate_effects": "claims.surrogate_effects",
     "make_label_null": "nulls",
     "LabelSurrogates": "nulls",
 }

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from comould.associate.normalise import TARGET_COUNTS, raw_counts
+from comould.associate.claims.normalise import TARGET_COUNTS, raw_counts
 from comould.errors import InputError
 from comould.space import FloatArray
 

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from comould.associate.statistics import fold_change
+from comould.associate.claims.statistics import fold_change
 from comould.errors import InputError
 from comould.space import FloatArray
 

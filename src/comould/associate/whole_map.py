@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2_contingency, entropy
 
-from comould.associate.blocks import Blocks
+from comould.associate.claims.blocks import Blocks
 from comould.associate.components import features_of
-from comould.associate.kernel import sections_of
 from comould.associate.measures import distance_correlation, rv_coefficient
 from comould.associate.nulls import LabelSurrogates, make_label_null, make_null
-from comould.associate.support import positions_of
+from comould.associate.support.kernel import sections_of
+from comould.associate.support.sample import positions_of
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray
 

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from comould.associate.claims.statistics import benjamini_hochberg
 from comould.associate.cohort.curves import PARTS, Curves, CurveSums
 from comould.associate.cohort.exchange import FORMAT, VERSION, digest, surrogate_p
 from comould.associate.cohort.leave_out import Without, name_carriers
 from comould.associate.cohort.meta import HartungKnapp, Method, RandomEffects, pool
-from comould.associate.statistics import benjamini_hochberg
 from comould.errors import InputError
 from comould.io.output import plain, provenance
 from comould.space import FloatArray

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from comould.associate.claims.statistics import benjamini_hochberg
 from comould.associate.cohort.pseudobulk import log_cpm
-from comould.associate.statistics import benjamini_hochberg
 from comould.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
-from comould.associate.normalise import raw_counts
+from comould.associate.claims.normalise import raw_counts
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from comould.associate.claims.statistics import benjamini_hochberg
 from comould.associate.cohort.effects import PatientEffects, patient_effects
 from comould.associate.cohort.leave_out import carried_by
 from comould.associate.cohort.meta import HartungKnapp, Method, RandomEffects, random_effects
 from comould.associate.cohort.sign_flip import sign_flip
-from comould.associate.statistics import benjamini_hochberg
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import plain, provenance
 from comould.space import FloatArray

@@ -35,7 +35,7 @@ def effective_spots(job: Job, drawn: Drawn, fields: Float32Array) -> float:
         ``(m, n_spots)`` whole maps of its smoothness: its own surrogates, where they are whole.
     """
     if not len(drawn.maps):
-        from comould.associate.statistics import analytic_effective  # which itself imports from here
+        from comould.associate.claims.statistics import analytic_effective  # which itself imports from here
 
         return float(analytic_effective(job.values, job.values[:, None], job.pairs)[0])
     if drawn.scale is None:

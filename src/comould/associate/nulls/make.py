@@ -81,8 +81,8 @@ def make_null(
         that share one by chance are held against maps that have it too: cautious for very smooth maps. Needs a dense
         decomposition: thousands of spots at most.
 
-        ``"dutilleul"``: no maps; ``pairs`` lets :func:`~comould.associate.statistics.analytic_effective` find each
-        gene's effective number of spots from both correlograms. Assumes both stationary and the correlation about
+        ``"dutilleul"``: no maps; ``pairs`` lets :func:`~comould.associate.claims.statistics.analytic_effective` find
+        each gene's effective number of spots from both correlograms. Assumes both stationary and the correlation about
         normal. Says nothing about statistics other than the correlation.
 
         ``"shuffle"``: spots permuted within sections, which forgets space. Naive; for comparison only.

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.claims.products import Design, Prepared, against_features
+from comould.associate.claims.spots import Spots
+from comould.associate.claims.statistics import welch
 from comould.associate.nulls import Kind, Surrogates, make_null, pairs_of
-from comould.associate.options import ClaimOptions
-from comould.associate.products import Design, Prepared, against_features
-from comould.associate.spots import Spots
-from comould.associate.statistics import welch
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray
 

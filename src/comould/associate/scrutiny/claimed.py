@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from comould.associate.blocks import Blocks, unit
-from comould.associate.feature_values import feature_values
-from comould.associate.kernel import section_planes
-from comould.associate.options import ClaimOptions
-from comould.associate.sampling import nearest
-from comould.associate.spots import Spots
-from comould.associate.support import label_volume
+from comould.associate.claims.blocks import Blocks, unit
+from comould.associate.claims.feature_values import feature_values
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.claims.spots import Spots
+from comould.associate.support.kernel import section_planes
+from comould.associate.support.sample import label_volume
+from comould.associate.support.sampling import nearest
 from comould.errors import InputError
 from comould.space import FloatArray, Grid
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from comould.associate.blocks import unit
-from comould.associate.chance import chance
-from comould.associate.gene_sets import genesets as built_in
-from comould.associate.gene_sets import resolve
+from comould.associate.claims.blocks import unit
+from comould.associate.claims.chance import chance
 from comould.associate.nulls import make_null
 from comould.associate.scrutiny.claimed import Claimed, HabitatMap
+from comould.associate.sets.gene_sets import genesets as built_in
+from comould.associate.sets.gene_sets import resolve
 from comould.space import FloatArray
 
 if TYPE_CHECKING:

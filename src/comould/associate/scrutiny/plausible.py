@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from comould.associate.chance import t_test
+from comould.associate.claims.chance import t_test
 from comould.associate.scrutiny.claimed import Claimed, HabitatMap
 from comould.errors import InputError
 from comould.space import FloatArray

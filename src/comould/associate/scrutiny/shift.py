@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from comould.associate.blocks import unit
+from comould.associate.claims.blocks import unit
 from comould.associate.scrutiny.claimed import Claimed, HabitatMap
 from comould.errors import InputError
 from comould.space import FloatArray

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from comould._compiled import compiled
-from comould.associate.blocks import FLAT
+from comould.associate.claims.blocks import FLAT
 from comould.space import FloatArray
 
 ANCHOR = 20

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from comould.associate.sampling import nearest
-from comould.associate.support import positions_of, writable
+from comould.associate.support.sample import positions_of, writable
+from comould.associate.support.sampling import nearest
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray, Grid
 

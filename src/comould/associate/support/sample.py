@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from comould.associate.kernel import Footprint, Kernel, kernel_of
-from comould.associate.sampling import interpolate, nearest
+from comould.associate.support.kernel import Footprint, Kernel, kernel_of
+from comould.associate.support.sampling import interpolate, nearest
 from comould.errors import ComouldWarning, GeometryError, InputError
 from comould.space import FloatArray, Grid
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from comould.associate.blocks import unit
-from comould.associate.feature_values import feature_values
-from comould.associate.members import Members
+from comould.associate.claims.blocks import unit
+from comould.associate.claims.feature_values import feature_values
+from comould.associate.claims.members import Members
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.claims.products import Prepared
+from comould.associate.claims.run import Run, Source
+from comould.associate.claims.spots import Spots
 from comould.associate.nulls import Kind, Surrogates
-from comould.associate.options import ClaimOptions
-from comould.associate.products import Prepared
-from comould.associate.run import Run, Source
-from comould.associate.spots import Spots
 from comould.errors import InputError
 
 if TYPE_CHECKING:

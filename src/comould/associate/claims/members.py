@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from comould.associate.gene_sets import resolve
-from comould.associate.options import ClaimOptions
-from comould.associate.symbols import missing_hint
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.sets.gene_sets import resolve
+from comould.associate.sets.symbols import missing_hint
 from comould.errors import ComouldWarning
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from comould.associate.statistics import benjamini_hochberg
+from comould.associate.claims.statistics import benjamini_hochberg
 from comould.errors import InputError
 from comould.space import FloatArray
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
-from comould.associate.kernel import section_planes, sections_of
-from comould.associate.support import positions_of
+from comould.associate.support.kernel import section_planes, sections_of
+from comould.associate.support.sample import positions_of
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import provenance
 from comould.space import FloatArray, Grid

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from comould.associate.correlation import STATISTICS, Statistic
+from comould.associate.claims.correlation import STATISTICS, Statistic
 from comould.errors import InputError
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from comould.associate.gene_sets import resolve
-from comould.associate.spots import Spots
-from comould.associate.statistics import z_scores
+from comould.associate.claims.spots import Spots
+from comould.associate.claims.statistics import z_scores
+from comould.associate.sets.gene_sets import resolve
 from comould.errors import InputError
 from comould.space import FloatArray
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from comould.associate.gene_sets import Resolved, resolve
-from comould.associate.normalise import TARGET_COUNTS, raw_counts
-from comould.associate.statistics import z_scores
-from comould.associate.support import writable
-from comould.associate.symbols import missing_hint
+from comould.associate.claims.normalise import TARGET_COUNTS, raw_counts
+from comould.associate.claims.statistics import z_scores
+from comould.associate.sets.gene_sets import Resolved, resolve
+from comould.associate.sets.symbols import missing_hint
+from comould.associate.support.sample import writable
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import provenance
 from comould.space import FloatArray

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
-from comould.associate.blocks import Blocks
-from comould.associate.correlation import Correlation
-from comould.associate.covariates import covariate_columns
+from comould.associate.claims.blocks import Blocks
+from comould.associate.claims.correlation import Correlation
+from comould.associate.claims.covariates import covariate_columns
+from comould.associate.claims.normalise import LogExpression, raw_counts
+from comould.associate.claims.options import ClaimOptions
 from comould.associate.measures import neighbour_weights
-from comould.associate.normalise import LogExpression, raw_counts
-from comould.associate.options import ClaimOptions
-from comould.associate.support import positions_of
-from comould.associate.symbols import check_symbols
+from comould.associate.sets.symbols import check_symbols
+from comould.associate.support.sample import positions_of
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray
 

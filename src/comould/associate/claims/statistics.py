@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy import stats
 
-from comould.associate.blocks import FLAT
+from comould.associate.claims.blocks import FLAT
 from comould.associate.nulls.variogram import Pairs
 from comould.space import FloatArray
 

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from comould.associate.kernel import Kernel
+from comould.associate.support.kernel import Kernel
 from comould.space import FloatArray, Grid
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from comould.associate.options import ClaimOptions
-from comould.associate.spots import Spots
-from comould.associate.statistics import benjamini_hochberg
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.claims.spots import Spots
+from comould.associate.claims.statistics import benjamini_hochberg
 from comould.space import FloatArray
 
 COLUMNS = (

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from comould.associate.aggregate import aggregate
-from comould.associate.claims import test
-from comould.associate.options import ClaimOptions
-from comould.associate.support import sample
+from comould.associate.claims.claims import test
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.support.aggregate import aggregate
+from comould.associate.support.sample import sample
 from comould.errors import ComouldWarning, InputError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Every map against every gene, and every surrogate too: sparse sums for what is seen, matrix products for chance.
 
 Genes are never centred and never made dense as a whole: maps and surrogates have no component along what is no evidence
-(:class:`~comould.associate.blocks.Blocks`), so their products with a gene need only the gene's own residual length.
+(:class:`~comould.associate.claims.blocks.Blocks`), so their products with a gene need only the gene's residual length.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from comould.associate.blocks import FLAT, Blocks, Float32Array, unit
-from comould.associate.chance import anchor_of, p_values, raise_maxima, summary, t_test
-from comould.associate.correlation import Correlation
-from comould.associate.normalise import TILE, LogExpression
+from comould.associate.claims.blocks import FLAT, Blocks, Float32Array, unit
+from comould.associate.claims.chance import anchor_of, p_values, raise_maxima, summary, t_test
+from comould.associate.claims.correlation import Correlation
+from comould.associate.claims.normalise import TILE, LogExpression
+from comould.associate.claims.statistics import analytic_effective, fold_change, welch
 from comould.associate.nulls import Surrogates
-from comould.associate.statistics import analytic_effective, fold_change, welch
 from comould.space import FloatArray
 
 Progress = Callable[[float], None]
@@ -100,7 +100,7 @@ class Chance:
     Parameters
     ----------
     p_spatial, n_effective
-        ``(c,)``, see :func:`~comould.associate.chance.chance`; NaN where surrogates or feature do not vary.
+        ``(c,)``, see :func:`~comould.associate.claims.chance.chance`; NaN where surrogates or feature do not vary.
     spread
         ``(c,)`` root mean square of the surrogates' statistic.
     """

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from comould.associate.members import Members
-from comould.associate.nulls import Kind, NullFit, Surrogates, make_null, pairs_of
-from comould.associate.options import ClaimOptions
-from comould.associate.products import (
+from comould.associate.claims.members import Members
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.claims.products import (
     Chance,
     Design,
     Prepared,
@@ -19,9 +18,10 @@ from comould.associate.products import (
     against_genes,
     feature_statistics,
 )
-from comould.associate.spots import Spots
-from comould.associate.statistics import welch
-from comould.associate.table import Found
+from comould.associate.claims.spots import Spots
+from comould.associate.claims.statistics import welch
+from comould.associate.claims.table import Found
+from comould.associate.nulls import Kind, NullFit, Surrogates, make_null, pairs_of
 from comould.errors import InputError
 from comould.space import FloatArray
 

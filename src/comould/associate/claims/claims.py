@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from comould.associate.members import Members
+from comould.associate.claims.members import Members
+from comould.associate.claims.options import ClaimOptions
+from comould.associate.claims.products import see
+from comould.associate.claims.run import Run, Source
+from comould.associate.claims.spots import Spots
+from comould.associate.claims.table import rows_of
 from comould.associate.nulls import Kind, NullFit, Surrogates
-from comould.associate.options import ClaimOptions
-from comould.associate.products import see
-from comould.associate.run import Run, Source
-from comould.associate.spots import Spots
-from comould.associate.table import rows_of
 from comould.errors import ComouldWarning
 from comould.io.output import plain, provenance
 

@@ -1,0 +1,1 @@
+"""Genes by name: sourced sets, scores, and what names look like."""
