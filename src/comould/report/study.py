@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comould.report.facts import Figure, Table, number
+from comould.report import checklists
+from comould.report.facts import Figure, Table, flat_items, number
+from comould.report.home import VERDICT_WORDS
 from comould.report.pictures import Picture
 from comould.report.write import check_path, page, put
 
@@ -43,6 +45,12 @@ class StudyCase:
         Step to what went wrong.
     seconds
         What this run took for it.
+    verdicts
+        How many of its sections got each verdict.
+    claimed
+        Claims at the case's own false-discovery rate; None when nothing was tested.
+    lost_mm
+        Median displacement at which its claims are lost; NaN when none is.
     """
 
     name: str
@@ -51,6 +59,9 @@ class StudyCase:
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    claimed: int | None = None
+    lost_mm: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +82,8 @@ class StudyReport:
         PNG of the strongest rows.
     not_pooled
         Why patients were not pooled; empty when they were or nobody asked.
+    provenance
+        From :func:`comould.io.output.provenance`.
     """
 
     title: str
@@ -79,6 +92,7 @@ class StudyReport:
     cohort: pd.DataFrame | None = None
     forest: Path | None = None
     not_pooled: str = ""
+    provenance: Mapping[str, Any] | None = None
 
 
 def write_study(report: StudyReport, path: str | Path) -> Path:
@@ -102,9 +116,9 @@ def write_study(report: StudyReport, path: str | Path) -> Path:
         If the path does not end in ``.html`` or has no folder.
     """
     path = check_path(path)
-    parts = [_cohort(report), _failed(report)]
+    limits = _chapter("limits", "Limits", "What this does not show", points=LIMITS)
+    parts = [_tissue(report), _cohort(report), _failed(report), limits, _checklists(report), _provenance(report)]
     chapters = [one for one in parts if one is not None]
-    chapters.append(_chapter("limits", "Limits", "What this does not show", points=LIMITS))
     text = page(
         "study.html.j2", title=report.title, summary=summary(report), numbers=_numbers(report), cases=report.cases,
         chapters=chapters,
@@ -125,7 +139,7 @@ def summary(report: StudyReport) -> str:
 
 
 def _chapter(id: str, name: str, heading: str, **rest: Any) -> dict[str, Any]:
-    empty = {"text": "", "truth": False, "pictures": (), "tables": (), "points": ()}
+    empty = {"text": "", "truth": False, "pictures": (), "tables": (), "points": (), "lists": (), "pairs": ()}
     return {"id": id, "name": name, "heading": heading, **empty, **rest}
 
 
@@ -136,6 +150,52 @@ def _numbers(report: StudyReport) -> list[Figure]:
     found += [(failed, "failed")] if failed else []
     found += [(len(centres), "centres")] if centres else []
     return [Figure(str(count), "", what) for count, what in found]
+
+
+def _tissue(report: StudyReport) -> dict[str, Any] | None:
+    """Tell case by case what became of its sections, its claims, and how far a claim survives displaced spots."""
+    told = [case for case in report.cases if case.verdicts or case.claimed is not None]
+    if not told:
+        return None
+    rows = [
+        [
+            case.name,
+            *(number(case.verdicts.get(verdict, 0)) if case.verdicts else "–" for verdict in VERDICT_WORDS),
+            number(case.claimed),
+            number(case.lost_mm),
+        ]
+        for case in told
+    ]
+    headings = ["case", *(word.lower() for word in VERDICT_WORDS.values()), "claims", "lost at, mm"]
+    caption = (
+        "Sections by verdict; claims of the spatial test; median displacement of the spots at which claims are lost. "
+        "A claim that survives any displacement does not come from the place."
+    )
+    tables = [(caption, Table(headings, rows, [False] * len(rows)))]
+    return _chapter("tissue", "Tissue", "Sections and claims, case by case", tables=tables)
+
+
+def _checklists(report: StudyReport) -> dict[str, Any]:
+    known = checklists.Known(
+        simulated=report.simulated,
+        parameters=dict((report.provenance or {}).get("parameters") or {}),
+        provenance=report.provenance is not None,
+        spots=any(case.claimed is not None for case in report.cases),
+        tested=any(case.claimed is not None for case in report.cases),
+        cases=len(report.cases),
+        centres=len({case.centre for case in report.cases if case.centre}),
+        pooled=report.cohort is not None,
+    )
+    made = checklists.chapter(known)
+    return _chapter(made["id"], made["name"], made["heading"], text=made["text"], lists=made["lists"])
+
+
+def _provenance(report: StudyReport) -> dict[str, Any] | None:
+    pairs = flat_items(report.provenance)
+    if not pairs:
+        return None
+    text = "Versions and choices of the study. Every case says its own on its page."
+    return _chapter("provenance", "Provenance", "How it was made", text=text, pairs=pairs)
 
 
 def _cohort(report: StudyReport) -> dict[str, Any] | None:

@@ -120,6 +120,10 @@ def write_study_page(study: Study, folder: Path, outcomes: Sequence[CaseOutcome]
             cohort=_table(folder, pooled),
             forest=folder / COHORT / "forest.png" if pooled and not pooled.failed else None,
             not_pooled=pooled.failed if pooled else "",
+            provenance=provenance(
+                parameters={"cases": len(study.cases), "cohort": study.cohort.model_dump() if study.cohort else None},
+                libraries=("scipy", "pandas"),
+            ),
         ),
         folder / "report.html",
     )
@@ -137,7 +141,26 @@ def _row(folder: Path, case: Case, outcome: CaseOutcome) -> Any:
         done=tuple(done),
         failed=dict(outcome.failed),
         seconds=sum(outcome.ran.values()),
+        **_tissue(folder / case.pseudonym, case, done),
     )
+
+
+def _tissue(folder: Path, case: Case, done: Sequence[str]) -> dict[str, Any]:
+    """Read verdicts, claims and the displacement that loses them from the finished steps."""
+    import pandas as pd
+
+    parts: dict[str, Any] = {}
+    sections, tests = folder / "sections" / "registration.csv", folder / "tests"
+    if "sections" in done and sections.is_file():
+        parts["verdicts"] = pd.read_csv(sections)["verdict"].value_counts().to_dict()
+    if "tests" in done and (tests / "associations.csv").is_file():
+        table = pd.read_csv(tests / "associations.csv", usecols=["q_spatial"])
+        fdr = case.tests.fdr if case.tests else 0.1
+        parts["claimed"] = int((table["q_spatial"] <= fdr).sum())
+    if "tests" in done and (tests / "shift_summary.csv").is_file():
+        shifts = pd.read_csv(tests / "shift_summary.csv")
+        parts["lost_mm"] = float(shifts.loc[shifts["claimed"], "lost_mm"].median())
+    return parts
 
 
 def _table(folder: Path, pooled: Pooled | None) -> Any:

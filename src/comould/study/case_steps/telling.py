@@ -145,9 +145,10 @@ def _of_tests(folder: Path) -> dict[str, Any]:
     from comould.associate.scrutiny import ShiftCurve
     from comould.study.cohort_case import read_associations
 
-    names = ("associations", "controls", "shift_curve", "shift_summary")
+    names = ("associations", "controls", "calibration", "shift_curve", "shift_summary")
     tables = {name: read_associations(path) for name in names if (path := folder / f"{name}.csv").is_file()}
-    parts: dict[str, Any] = {"results": tables["associations"], "controls": tables.get("controls")}
+    parts: dict[str, Any] = {"results": tables["associations"]}
+    parts |= {name: tables[name] for name in ("controls", "calibration") if name in tables}
     if "shift_curve" in tables and "shift_summary" in tables:
         parts["shift"] = ShiftCurve(tables["shift_curve"], tables["shift_summary"])
     return parts
