@@ -1,7 +1,7 @@
 """What is handed to people: one self-contained HTML file per case, and the cutting sheet for the bench.
 
-``write_case(CaseReport(...), path)`` leaves out whatever a case does not have: no network, no script, every text
-escaped. ``cutting_sheet(mould, ...).write(path)`` makes a PDF at exactly 1:1.
+``write_case(CaseReport(...), path)`` leaves out whatever a case does not have: no network, no script
+but its own, every text escaped. ``cutting_sheet(mould, ...).write(path)`` makes a PDF at exactly 1:1.
 """
 
 from __future__ import annotations

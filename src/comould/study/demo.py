@@ -310,6 +310,10 @@ def _test(
     spots = ad.concat(kept, merge="same", uns_merge="first")
     associate.sample(spots, fitted)
     genesets = associate.genesets("immune")
+    with warnings.catch_warnings():
+        # Which genes of a set the specimen lacks is told by the test; these scores are only looked at.
+        warnings.simplefilter("ignore", ComouldWarning)
+        associate.score(spots, genesets)
     table = associate.test(spots, genesets=genesets, seed=loop.seed, progress=lambda share: done(_TESTED * share))
     shared: dict[str, Any] = {"genesets": genesets, "fdr": FDR}
     shift = associate.shift_curve(spots, fitted, table, top=_CURVES, **shared)
