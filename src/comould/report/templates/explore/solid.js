@@ -5,16 +5,12 @@ in vec3 a_at; in vec3 a_normal; uniform mat4 u_clip; uniform mat3 u_view; out ve
 void main() { gl_Position = u_clip * vec4(a_at, 1.0); v_normal = u_view * a_normal; v_at = a_at; }`;
 const BODY_FRAGMENT = `#version 300 es
 precision highp float;
-in vec3 v_normal; in vec3 v_at; uniform vec4 u_colour; uniform vec4 u_cut; uniform vec4 u_along; out vec4 o_colour;
+in vec3 v_normal; in vec3 v_at; uniform vec4 u_colour; uniform vec4 u_cut; out vec4 o_colour;
 void main() {
-  float beyond = dot(u_cut.xyz, v_at) - u_cut.w;
-  if (beyond > 0.0) discard;
-  gl_FragDepth = gl_FragCoord.z;
+  if (dot(u_cut.xyz, v_at) > u_cut.w) discard;
   vec3 n = normalize(v_normal);
+  // Bodies do not overlap: where one is left before it is entered, the cut goes through it.
   if (!gl_FrontFacing) {
-    float lean = dot(u_cut.xyz, u_along.xyz);
-    if (abs(lean) < 1e-5) discard;
-    gl_FragDepth = clamp(gl_FragCoord.z - 0.5 * u_along.w * beyond / lean + 2e-4, 0.0, 1.0);
     o_colour = vec4(0.92 * u_colour.rgb * u_colour.a, u_colour.a);
     return;
   }
@@ -235,9 +231,16 @@ class Solid {
     for (const body of this.bodies) if (body.opacity > 0.99) this.drawBody(body, view);
     this.drawPlanes(view);
     this.drawSpots(view);
-    gl.depthMask(false);
-    for (const body of this.bodies) if (body.opacity > 0.01 && body.opacity <= 0.99) this.drawBody(body, view);
-    gl.depthMask(true);
+    // Glass, the innermost first: of each only what is nearest.
+    for (const body of [...this.bodies].reverse()) {
+      if (body.opacity <= 0.01 || body.opacity > 0.99) continue;
+      gl.colorMask(false, false, false, false);
+      this.drawBody(body, view);
+      gl.colorMask(true, true, true, true);
+      gl.depthFunc(gl.EQUAL);
+      this.drawBody(body, view);
+      gl.depthFunc(gl.LESS);
+    }
     this.drawOverlay(axes);
     canvas.dataset.drawn = String(Number(canvas.dataset.drawn || 0) + 1);
   }
@@ -252,7 +255,6 @@ class Solid {
     gl.uniformMatrix3fv(bodyProgram.at("u_view"), false, [0, 1, 2].flatMap((k) => [right[k], down[k], forward[k]]));
     gl.uniform4fv(bodyProgram.at("u_colour"), [...body.colour, body.opacity]);
     gl.uniform4fv(bodyProgram.at("u_cut"), view.cut);
-    gl.uniform4fv(bodyProgram.at("u_along"), [...forward, 1 / (4 * this.radius)]);
     gl.bindVertexArray(body.array);
     gl.drawArrays(gl.TRIANGLES, 0, body.count);
     gl.bindVertexArray(null);
