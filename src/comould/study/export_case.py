@@ -263,8 +263,8 @@ def _extras(found: _Found, done: Any) -> Extras:
 
 def _on_section(section: Section, patient_from_section_px: Transform, habitats: LoadedMap) -> SectionLabels:
     """Read the habitats at the places in the patient that a section's pixels come from."""
-    from comould.associate.sampling import nearest
-    from comould.associate.support import label_volume
+    from comould.associate.support.sample import label_volume
+    from comould.associate.support.sampling import nearest
     from comould.io import SectionLabels
 
     height, width = section.image.shape[:2]

@@ -113,7 +113,7 @@ def load_map(path: Path) -> LoadedMap:
     InputError
         If there is no such file, or it is no label image.
     """
-    from comould.associate.support import label_volume
+    from comould.associate.support.sample import label_volume
     from comould.io import read_image
 
     file = path / "habitats.nii.gz" if path.is_dir() else path
@@ -201,7 +201,7 @@ def _read(path: Path, *, named: bool) -> AnnData:
     """Read one file; a file of several needs no section column, its name will do."""
     import anndata as ad
 
-    from comould.associate.support import positions_of
+    from comould.associate.support.sample import positions_of
 
     try:
         spots = ad.read_h5ad(path)
