@@ -13,11 +13,6 @@ from comould.report.explore import bodies, layers, spots
 from comould.report.explore.script import json_text
 from comould.report.pictures import Picture
 
-TEXT = (
-    "Turn the specimen in its mould, choose a plane on it or by its slider, and lay imaging, habitats, section and "
-    "spots over each other. Everything lies where registration has put it; what that is worth is said under Sections."
-)
-
 
 def chapter(case: CaseReport, still: Picture | None) -> dict[str, Any] | None:
     """Make the chapter; None when there is neither a body nor a plane to show.
@@ -44,11 +39,21 @@ def chapter(case: CaseReport, still: Picture | None) -> dict[str, Any] | None:
         "habitats": layers.habitat_legend(case), "spots": groups, "colourings": colourings, "ramp": spots.ramp(),
     }  # fmt: skip
     return {
-        "id": "explore", "name": "Explore", "heading": "Turn it, page through it", "text": TEXT, "truth": False,
+        "id": "explore", "name": "Explore", "heading": "Turn it, page through it", "text": _text(case, made), "truth": False,
         "data": Markup(json_text(data)), "still": still or _still(case), "stops": made, "solid": bool(solid),
         "bodies": [{"name": one["name"], "percent": round(100 * one["opacity"])} for one in solid],
         "colourings": colourings, "has": _has(made, groups),
     }  # fmt: skip
+
+
+def _text(case: CaseReport, made: list[dict[str, Any]]) -> str:
+    """Say what can be done, and what the places are worth."""
+    said = f"Turn the {'specimen in its mould' if case.mould else 'specimen'}"
+    if made:
+        said += ", choose a plane on it or by its slider, and lay what is known of that plane over each other"
+    if case.paired:
+        said += ". Tissue lies where registration has put it; what that is worth is said under Sections"
+    return f"{said}."
 
 
 def _has(made: list[dict[str, Any]], groups: list[dict[str, Any]]) -> dict[str, bool]:
