@@ -39,7 +39,8 @@ def chapter(case: CaseReport, still: Picture | None) -> dict[str, Any] | None:
         "habitats": layers.habitat_legend(case), "spots": groups, "colourings": colourings, "ramp": spots.ramp(),
     }  # fmt: skip
     return {
-        "id": "explore", "name": "Explore", "heading": "Turn it, page through it", "text": _text(case, made), "truth": False,
+        "id": "explore", "name": "Explore", "heading": "Turn it, page through it",
+        "text": _text(case, made), "truth": False,
         "data": Markup(json_text(data)), "still": still or _still(case), "stops": made, "solid": bool(solid),
         "bodies": [{"name": one["name"], "percent": round(100 * one["opacity"])} for one in solid],
         "colourings": colourings, "has": _has(made, groups),
