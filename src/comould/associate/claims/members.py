@@ -28,16 +28,13 @@ class Members:
         ``(n_genes, n_sets)``.
     reasons
         Why a set cannot be tested; empty where it can.
-    missing
-        Genes of each that are not measured, by the name they are listed under.
     records
-        Where each comes from, plain types.
+        Where each comes from and which of its genes are not measured, plain types.
     """
 
     names: tuple[str, ...]
     inside: npt.NDArray[np.bool_]
     reasons: tuple[str, ...]
-    missing: Mapping[str, tuple[str, ...]]
     records: Mapping[str, Mapping[str, object]]
 
     @classmethod
@@ -50,12 +47,11 @@ class Members:
             If genes of a set are not measured.
         """
         inside = np.zeros((len(genes), len(genesets)), dtype=bool)
-        reasons, missing, records = [], {}, {}
+        reasons, records = [], {}
         for number, (name, listed) in enumerate(genesets.items()):
             found, lacking = resolve(listed, genes)
             inside[genes.get_indexer(pd.Index(found)), number] = True
             reasons.append(_reason(len(found), len(found) + len(lacking), lacking, genes, options))
-            missing[str(name)] = lacking
             records[str(name)] = {
                 "n_genes": len(found) + len(lacking),
                 "missing": list(lacking),
@@ -68,7 +64,7 @@ class Members:
                     ComouldWarning,
                     stacklevel=4,
                 )
-        return cls(tuple(map(str, genesets)), inside, tuple(reasons), missing, records)
+        return cls(tuple(map(str, genesets)), inside, tuple(reasons), records)
 
 
 def _reason(n_found: int, n_listed: int, lacking: tuple[str, ...], genes: pd.Index, options: ClaimOptions) -> str:

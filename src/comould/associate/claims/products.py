@@ -17,8 +17,9 @@ from comould.associate.claims.blocks import FLAT, Blocks, Float32Array, unit
 from comould.associate.claims.chance import anchor_of, p_values, raise_maxima, summary, t_test
 from comould.associate.claims.correlation import Correlation
 from comould.associate.claims.normalise import TILE, LogExpression
-from comould.associate.claims.statistics import analytic_effective, fold_change, welch
+from comould.associate.claims.statistics import analytic_effective, fold_change, welch, z_scores
 from comould.associate.nulls import Surrogates
+from comould.associate.nulls.variogram import Pairs
 from comould.space import FloatArray
 
 Progress = Callable[[float], None]
@@ -237,17 +238,17 @@ class Prepared:
     rows
         ``(n_surrogates, n_spots)`` float32.
     analytic
-        The map's values and the support's pairs of a null without surrogates.
+        The map's residual values and the support's pairs, of a null without surrogates.
     """
 
     rows: Float32Array
-    analytic: tuple[FloatArray, Surrogates] | None = None
+    analytic: tuple[FloatArray, Pairs] | None = None
 
     @classmethod
     def of(cls, made: Surrogates, design: Design, number: int, *, in_place: bool = False) -> Prepared:
         """Take off what is no evidence and scale; ``in_place`` uses the surrogates' own memory."""
         if made.pairs is not None and not len(made.maps):
-            return cls(made.maps, (design.maps[:, number], made))
+            return cls(made.maps, (design.maps[:, number], made.pairs))
         rows = made.maps if in_place else made.maps.copy()
         lengths = design.blocks.centre_rows(rows)
         scale = lengths if made.scale is None else made.scale
@@ -260,10 +261,10 @@ class Prepared:
 
     def effective(self, features: FloatArray, design: Design) -> FloatArray:
         """Effective sample sizes ``(c,)`` of an analytic null."""
-        if self.analytic is None or self.analytic[1].pairs is None:
+        if self.analytic is None:
             return np.full(features.shape[1], np.nan)
-        values, made = self.analytic
-        return analytic_effective(values, design.blocks.centre(features), made.pairs)  # type: ignore[arg-type]
+        values, pairs = self.analytic
+        return analytic_effective(values, np.asarray(design.blocks.centre(features), dtype=np.float64), pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,8 +333,4 @@ def _z_sums(log: sp.csc_array, members: npt.NDArray[np.bool_]) -> FloatArray:
     used = np.flatnonzero(members.any(axis=1))
     if not len(used):
         return np.zeros((log.shape[0], members.shape[1]))
-    dense = log[:, used].toarray()
-    spread = dense.std(axis=0)
-    flat = spread <= FLAT * np.maximum(np.abs(dense).max(axis=0), 1e-300)
-    z = np.where(flat, 0, (dense - dense.mean(axis=0)) / np.where(flat, 1, spread))
-    return np.asarray(z @ members[used].astype(np.float64))
+    return np.asarray(z_scores(log[:, used].toarray()) @ members[used].astype(np.float64))

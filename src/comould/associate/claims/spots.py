@@ -18,6 +18,7 @@ from comould.associate.claims.normalise import LogExpression, raw_counts
 from comould.associate.claims.options import ClaimOptions
 from comould.associate.measures import neighbour_weights
 from comould.associate.sets.symbols import check_symbols
+from comould.associate.support.kernel import sections_of
 from comould.associate.support.sample import positions_of
 from comould.errors import ComouldWarning, InputError
 from comould.space import FloatArray
@@ -201,18 +202,10 @@ def _maps(column: pd.Series, key: str) -> tuple[FloatArray, FloatArray, tuple[st
 
 
 def _sections(adata: AnnData, key: str) -> npt.NDArray[np.intp]:
-    if key not in adata.obs:
-        if key != ClaimOptions.section_key:
-            raise InputError(
-                subject=f"section key {key!r}",
-                expected=f"one of {', '.join(map(str, adata.obs.columns)) or 'none'}",
-                found="none of that name",
-            )
-        return np.zeros(adata.n_obs, dtype=np.intp)
-    if adata.obs[key].isna().any():
+    if key not in adata.obs and key != ClaimOptions.section_key:
         raise InputError(
-            subject=f'sections obs["{key}"]',
-            expected="a section for every spot",
-            found=f"{int(adata.obs[key].isna().sum())} spots without",
+            subject=f"section key {key!r}",
+            expected=f"one of {', '.join(map(str, adata.obs.columns)) or 'none'}",
+            found="none of that name",
         )
-    return np.unique(adata.obs[key].astype(str), return_inverse=True)[1]
+    return sections_of(adata, key)

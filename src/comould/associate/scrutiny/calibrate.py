@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from comould.associate.claims.feature_values import feature_values
 from comould.associate.claims.options import ClaimOptions
 from comould.associate.claims.products import Design, Prepared, against_features
 from comould.associate.claims.spots import Spots
@@ -142,8 +143,8 @@ def _some_genes(spots: Spots, options: ClaimOptions, n: int, seed: np.random.See
         raise InputError(
             subject="calibration", expected=f"genes detected in {options.min_detected} spots or more", found="none"
         )
-    chosen = np.sort(np.random.default_rng(seed).permutation(often)[:n]).tolist()
-    return np.column_stack([spots.expression.tile(gene, gene + 1)[1].toarray()[:, 0] for gene in chosen])
+    chosen = np.sort(np.random.default_rng(seed).permutation(often)[:n])
+    return feature_values((("gene", str(spots.genes[gene])) for gene in chosen), spots, {})
 
 
 def _null_maps(ground: _Ground, number: int, n: int, seed: np.random.SeedSequence) -> FloatArray:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from comould.associate.claims.blocks import unit
-from comould.associate.claims.chance import chance
+from comould.associate.claims.products import Design, Prepared, against_features
 from comould.associate.nulls import make_null
 from comould.associate.scrutiny.claimed import Claimed, HabitatMap
 from comould.associate.sets.gene_sets import genesets as built_in
@@ -168,16 +168,14 @@ class _Judge:
     ) -> FloatArray:
         blocks = self.claimed.blocks(inside, given)
         values = map_ - blocks.explained(map_)
-        column = unit(values[:, None], blocks)[:, 0]
-        if not column.any():
+        design = Design.make(values[:, None], blocks)
+        if not design.maps.any():
             return np.ones(features.shape[1])
         made = make_null(
             values, self.claimed.spots.positions[inside], self.claimed.spots.sections[inside], n=self.n, seed=seed
         )
-        rows = made.maps.copy()
-        lengths = blocks.centre_rows(rows)
-        random = (rows / np.where(lengths > 0, lengths, np.inf)[:, None]) @ unit(features, blocks)
-        return np.nan_to_num(chance(column @ unit(features, blocks), random, len(values))[0], nan=1.0)
+        found, _ = against_features(features, design, 0, Prepared.of(made, design, 0, in_place=True))
+        return np.nan_to_num(found.p_spatial, nan=1.0)
 
 
 def _row(

@@ -122,29 +122,25 @@ def _points(claimed: Claimed, map_: HabitatMap, distances: FloatArray) -> pd.Dat
     ways = [("plane", angle, np.cos(r) * first + np.sin(r) * second) for angle, r in zip(angles, radians, strict=True)]
     ways += [("normal", 0.0, normal), ("normal", 180.0, -normal)]
     home = map_.at(claimed.spots.positions)
+    start = claimed.effects(home)
     parts = []
     for along, angle, way in ways:
         for distance in distances:
-            codes = map_.at(claimed.spots.positions + distance * way)
+            codes = map_.at(claimed.spots.positions + distance * way) if distance > 0 else home
             share = float((codes > 0).mean())
             if distance > 0 and share < _LEAST_OVERLAP:
                 continue
-            effect = claimed.effects(codes)
             parts.append(
                 claimed.rows[["habitat", "feature", "kind"]].assign(
                     along=along,
                     direction_deg=angle,
                     distance_mm=distance,
-                    effect=effect,
-                    likeness=_likeness(claimed, home, codes),
+                    effect=claimed.effects(codes) if distance > 0 else start,
                     share=share,
+                    expected=start * _likeness(claimed, home, codes),
                 )
             )
-    points = pd.concat(parts, ignore_index=True)
-    start = claimed.effects(home)
-    zero = dict(zip(zip(claimed.rows["habitat"], claimed.rows["feature"], strict=True), start, strict=True))
-    at_zero = np.array([zero[pair] for pair in zip(points["habitat"], points["feature"], strict=True)])
-    return points.assign(expected=at_zero * points["likeness"]).drop(columns="likeness")
+    return pd.concat(parts, ignore_index=True)
 
 
 def _likeness(claimed: Claimed, home: npt.NDArray[np.int64], codes: npt.NDArray[np.int64]) -> FloatArray:
