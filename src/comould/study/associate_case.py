@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study._apart import check_apart
 from comould.study._steps import Progress, Steps
 from comould.study._trouble import Trouble
 from comould.study.associate_options import EDGE, AssociateOptions
@@ -150,7 +151,7 @@ def run_associations(
     run = _Run(options=options or AssociateOptions(), progress=progress)
     o = run.options
     check_target(out, overwrite=overwrite)
-    _check_apart(Path(case), Path(out))
+    check_apart(Path(case), Path(out), inside=True)
     with run.step(READ):
         ready = read_all(Path(case), o)
     with run.step(SAMPLE):
@@ -272,15 +273,6 @@ def _calibrated(run: _Run, spots: AnnData) -> pd.DataFrame:
         return associate.calibrate(
             spots, kinds=(o.null,), n_maps=o.calibrate, seed=o.seed, progress=done, **o.of_test(),  # type: ignore[arg-type]
         )  # fmt: skip
-
-
-def _check_apart(case: Path, out: Path) -> None:
-    """Refuse to write over the case itself, or a folder around it."""
-    a, b = case.resolve(), out.resolve()
-    if a == b or a.is_relative_to(b):
-        raise InputError(
-            subject=f"output {out}", expected="a folder apart from the case", found="the case folder or one around it"
-        )
 
 
 def _write(run: _Run, ready: Ready, spots: AnnData, result: AssociateResult, folder: Path) -> None:

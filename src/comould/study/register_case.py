@@ -12,6 +12,7 @@ import numpy as np
 
 from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study._apart import check_apart
 from comould.study._steps import Progress, Steps
 from comould.study.case_folder import NAMED_PICTURES, CaseFolder
 from comould.study.load_case import LoadedCase, load_case
@@ -184,7 +185,7 @@ def run_registration(
     options = options or RegisterOptions()
     run = _Run(options=options, progress=progress)
     check_target(out, overwrite=overwrite)
-    _check_apart(Path(case), Path(out))
+    check_apart(Path(case), Path(out))
     settings = options.settings()
     found = CaseFolder.read(case)
     with run.step(STEPS[0]):
@@ -212,15 +213,6 @@ def run_registration(
     n_spots = sum(len(one) for one in spots.values())
     reasons = {name: one.quality.reasons for name, one in stack.registrations.items() if one.quality.reasons}
     return RegisterResult(Path(out).resolve(), stack.table, n_spots, left_out, errors, reasons)
-
-
-def _check_apart(case: Path, out: Path) -> None:
-    """Refuse to write over, into or around the case itself."""
-    a, b = case.resolve(), out.resolve()
-    if a == b or a.is_relative_to(b) or b.is_relative_to(a):
-        raise InputError(
-            subject=f"output {out}", expected="a folder apart from the case", found="the case folder or one around it"
-        )
 
 
 def mapped_spots(
