@@ -13,7 +13,7 @@ from comould import pl
 from comould.pl import associations_figure as claims_of
 from comould.pl.shift_figure import said_of
 from comould.report.associations import AssociationReport, set_counts
-from comould.report.facts import Table, flat_items, number
+from comould.report.facts import Table, chapter, flat_items, number
 from comould.report.pictures import Picture, chart
 
 if TYPE_CHECKING:
@@ -82,18 +82,13 @@ def chapters(report: AssociationReport) -> list[dict[str, Any]]:
     """Make every chapter for which there is something to say, in order."""
     makers = (_claims, _sets, _place, _positions, _controls, _nulls, _calibration, _coverage)
     found = [made for maker in makers if (made := maker(report)) is not None]
-    found.append(_chapter("limits", "Limits", "What this does not show", points=LIMITS))
+    found.append(chapter("limits", "Limits", "What this does not show", points=LIMITS))
     pairs = flat_items(report.provenance)
     pairs += [(f"time · {step}", f"{number(float(s))} s") for step, s in report.seconds.items()]
     if pairs:
         text = "Versions, settings, seed and the fingerprints of the inputs. File names are left out on purpose."
-        found.append(_chapter("provenance", "Provenance", "How it was made", text, pairs=pairs))
+        found.append(chapter("provenance", "Provenance", "How it was made", text, pairs=pairs))
     return found
-
-
-def _chapter(id: str, name: str, heading: str, text: str = "", **rest: Any) -> dict[str, Any]:
-    empty: dict[str, Any] = {"charts": [], "tables": [], "points": (), "pairs": [], "judged": None, "beside": False}
-    return {"id": id, "name": name, "heading": heading, "text": text, "truth": False} | empty | rest
 
 
 def _claims(report: AssociationReport) -> dict[str, Any]:
@@ -125,7 +120,7 @@ def _claims(report: AssociationReport) -> dict[str, Any]:
         f"Strongest spatial evidence; marked rows are claimed at FDR {fdr:g}. Spatial p-values far below one in the "
         "number of surrogates follow from their spread, not from counting them. All rows are in associations.csv."
     )
-    return _chapter(
+    return chapter(
         "claims", "Claims", "What follows a habitat, tested honestly", text,
         charts=charts, tables=[(caption, _rows(genes, _CLAIM_HEADINGS, fdr))],
     )  # fmt: skip
@@ -150,7 +145,7 @@ def _sets(report: AssociationReport) -> dict[str, Any] | None:
         )
     if missing is not None:
         tables.append(("What each set is, and which of its genes were not measured", missing))
-    return _chapter("sets", "Gene sets", "Genes that are read as one", text, charts=charts, tables=tables)
+    return chapter("sets", "Gene sets", "Genes that are read as one", text, charts=charts, tables=tables)
 
 
 def _missing(report: AssociationReport) -> Table | None:
@@ -196,7 +191,7 @@ def _place(report: AssociationReport) -> dict[str, Any] | None:
         "All spots are displaced together and the habitats read there. A true match is largest at zero and falls as "
         "fast as the map forgets itself; what a trend or another smooth confound makes hardly notices."
     )
-    return _chapter("place", "Place", "Does the place matter?", text, charts=charts, judged=judged)
+    return chapter("place", "Place", "Does the place matter?", text, charts=charts, judged=judged)
 
 
 def shift_charts(curve: ShiftCurve, most: int) -> list[Picture]:
@@ -250,7 +245,7 @@ def _positions(report: AssociationReport) -> dict[str, Any] | None:
         "what one more dose of that error leaves of an effect; extrapolated is the effect without any."
     )
     table = Table(headings, rows, [False] * len(rows))
-    return _chapter(
+    return chapter(
         "positions", "Uncertainty", "If spots lie elsewhere than stated", text,
         charts=[shot], tables=[("One row a claim", table)],
     )  # fmt: skip
@@ -263,7 +258,7 @@ def _controls(report: AssociationReport) -> dict[str, Any] | None:
         "The strongest claims held against maps that cannot be right, and genes that cannot matter against the right "
         "map. Nothing should be found. What is found all the same, a shortcut makes."
     )
-    return _chapter("controls", "Controls", "What must come out null", text, judged=judged_controls(report.controls))
+    return chapter("controls", "Controls", "What must come out null", text, judged=judged_controls(report.controls))
 
 
 def judged_controls(controls: pd.DataFrame) -> dict[str, Any]:
@@ -317,7 +312,7 @@ def _nulls(report: AssociationReport) -> dict[str, Any] | None:
         "and what they say against themselves."
     )
     table = Table(headings, rows, [False] * len(rows), wordy=True)
-    return _chapter(
+    return chapter(
         "nulls", "Nulls", "What the claims were held against", text,
         charts=[shot], tables=[("A distance of 0.1 to 0.2 is usual for a smooth map", table)],
     )  # fmt: skip
@@ -362,7 +357,7 @@ def calibration_chapter(table: pd.DataFrame) -> dict[str, Any]:
         "Maps as smooth as the habitats were drawn by chance and tested against the real genes of these sections. "
         "Whatever is found is false."
     )
-    return _chapter(
+    return chapter(
         "calibration", "Calibration", "How often each test is wrong here", text, charts=[shot], judged=judged
     )
 
@@ -384,7 +379,7 @@ def _coverage(report: AssociationReport) -> dict[str, Any] | None:
             pairs.append((words, number(report.parameters[key])))
     pairs += [(f"left out · {name}", why) for name, why in report.left_out.items()]
     text = "Which spots entered, what was taken off before testing, and which rows say nothing."
-    return _chapter("coverage", "Coverage", "What was tested, and what was not", text, tables=tables, pairs=pairs)
+    return chapter("coverage", "Coverage", "What was tested, and what was not", text, tables=tables, pairs=pairs)
 
 
 def _spot_table(table: pd.DataFrame) -> Table:

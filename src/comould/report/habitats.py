@@ -14,7 +14,7 @@ from comould.pl.habitats_figure import fractions, own_planes
 from comould.pl.kinds import HabitatsLike
 from comould.pl.style import Theme, habitat_colour
 from comould.pl.view import grey_window, mask_points
-from comould.report.facts import Figure, Table, flat_items, number
+from comould.report.facts import Figure, Table, chapter, flat_items, number
 from comould.report.pictures import Picture, chart, image
 from comould.report.write import check_path, page, put
 
@@ -145,12 +145,12 @@ def write_habitats(report: HabitatReport, path: str | Path) -> Path:
     path = check_path(path)
     makers = (_map, _choice, _stability, _neighbours)
     chapters = [made for maker in makers if (made := maker(report)) is not None]
-    chapters.append(_chapter("limits", "Limits", "What this does not show", points=LIMITS))
+    chapters.append(chapter("limits", "Limits", "What this does not show", points=LIMITS))
     pairs = flat_items(report.provenance)
     pairs += [(f"time · {step}", f"{number(float(s))} s") for step, s in report.seconds.items()]
     if pairs:
         text = "Versions, settings, seed and the fingerprints of the inputs. File names are left out on purpose."
-        chapters.append(_chapter("provenance", "Provenance", "How it was made", text, pairs=pairs))
+        chapters.append(chapter("provenance", "Provenance", "How it was made", text, pairs=pairs))
     text = page(
         "habitats.html.j2", title=report.title, summary=summary(report), numbers=_numbers(report), chapters=chapters
     )
@@ -203,19 +203,6 @@ def summary(report: HabitatReport) -> str:
     return " ".join(said)
 
 
-def _chapter(id: str, name: str, heading: str, text: str = "", **rest: Any) -> dict[str, Any]:
-    empty: dict[str, Any] = {
-        "legend": [],
-        "pictures": [],
-        "charts": [],
-        "tables": [],
-        "points": (),
-        "pairs": [],
-        "beside": False,
-    }
-    return {"id": id, "name": name, "heading": heading, "text": text, "truth": False, "beside": False} | empty | rest
-
-
 def _numbers(report: HabitatReport) -> list[Figure]:
     table = report.habitats.table
     found = [
@@ -247,7 +234,7 @@ def _map(report: HabitatReport) -> dict[str, Any]:
         for plane in own_planes(labels, most=MOST_PLANES)
     ]
     text = "Regions that look alike, numbered by the mean of the first image. Patient's right is on the left."
-    return _chapter(
+    return chapter(
         "map", "Map", "Where the habitats are", text,
         legend=legend, pictures=pictures, tables=[("What is in each habitat", _table(report.habitats.table))],
     )  # fmt: skip
@@ -286,7 +273,7 @@ def _choice(report: HabitatReport) -> dict[str, Any] | None:
         caption="Orange: the number chosen. Dashed: silhouette of a cloud without groups. Band: a standard error.",
     )
     text = f"{chosen} were chosen by the {rule}." if rule else f"{chosen} were chosen."
-    return _chapter("choice", "Number", "How many habitats", text, charts=[shot])
+    return chapter("choice", "Number", "How many habitats", text, charts=[shot])
 
 
 def _stability(report: HabitatReport) -> dict[str, Any] | None:
@@ -311,7 +298,7 @@ def _stability(report: HabitatReport) -> dict[str, Any] | None:
         "The images were measured again with more noise, on turned and moved grids, in larger and smaller contours. "
         "Brighter voxels stayed in their habitat more often."
     )
-    return _chapter("stability", "Stability", "What holds still", text, charts=charts, tables=tables, pictures=pictures)
+    return chapter("stability", "Stability", "What holds still", text, charts=charts, tables=tables, pictures=pictures)
 
 
 def _feature_chart(features: FeaturesLike) -> Picture:
@@ -371,6 +358,4 @@ def _neighbours(report: HabitatReport) -> dict[str, Any] | None:
     if not charts and not tables:
         return None
     text = "How the habitats lie to one another. Borders are measured in mm², so flat voxels do not mislead."
-    return _chapter(
-        "neighbours", "Neighbours", "What lies beside what", text, charts=charts, tables=tables, beside=True
-    )
+    return chapter("neighbours", "Neighbours", "What lies beside what", text, charts=charts, tables=tables, beside=True)

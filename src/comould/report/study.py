@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comould.report import checklists
-from comould.report.facts import Figure, Table, flat_items, number
+from comould.report.facts import Figure, Table, chapter, flat_items, number
 from comould.report.home import VERDICT_WORDS
 from comould.report.pictures import Picture
 from comould.report.write import check_path, page, put
@@ -116,7 +116,7 @@ def write_study(report: StudyReport, path: str | Path) -> Path:
         If the path does not end in ``.html`` or has no folder.
     """
     path = check_path(path)
-    limits = _chapter("limits", "Limits", "What this does not show", points=LIMITS)
+    limits = chapter("limits", "Limits", "What this does not show", points=LIMITS)
     parts = [_tissue(report), _cohort(report), _failed(report), limits, _checklists(report), _provenance(report)]
     chapters = [one for one in parts if one is not None]
     text = page(
@@ -136,11 +136,6 @@ def summary(report: StudyReport) -> str:
         tested = report.cohort[report.cohort["testable"].astype(str).str.lower() == "true"]
         said += f" {int((tested['q'].astype(float) <= 0.1).sum())} of {len(tested)} pooled rows are claimed at FDR 0.1."
     return said
-
-
-def _chapter(id: str, name: str, heading: str, **rest: Any) -> dict[str, Any]:
-    empty = {"text": "", "truth": False, "pictures": (), "tables": (), "points": (), "lists": (), "pairs": ()}
-    return {"id": id, "name": name, "heading": heading, **empty, **rest}
 
 
 def _numbers(report: StudyReport) -> list[Figure]:
@@ -172,7 +167,7 @@ def _tissue(report: StudyReport) -> dict[str, Any] | None:
         "A claim that survives any displacement does not come from the place."
     )
     tables = [(caption, Table(headings, rows, [False] * len(rows)))]
-    return _chapter("tissue", "Tissue", "Sections and claims, case by case", tables=tables)
+    return chapter("tissue", "Tissue", "Sections and claims, case by case", tables=tables)
 
 
 def _checklists(report: StudyReport) -> dict[str, Any]:
@@ -187,7 +182,7 @@ def _checklists(report: StudyReport) -> dict[str, Any]:
         pooled=report.cohort is not None,
     )
     made = checklists.chapter(known)
-    return _chapter(made["id"], made["name"], made["heading"], text=made["text"], lists=made["lists"])
+    return chapter(made["id"], made["name"], made["heading"], text=made["text"], lists=made["lists"])
 
 
 def _provenance(report: StudyReport) -> dict[str, Any] | None:
@@ -195,13 +190,13 @@ def _provenance(report: StudyReport) -> dict[str, Any] | None:
     if not pairs:
         return None
     text = "Versions and choices of the study. Every case says its own on its page."
-    return _chapter("provenance", "Provenance", "How it was made", text=text, pairs=pairs)
+    return chapter("provenance", "Provenance", "How it was made", text=text, pairs=pairs)
 
 
 def _cohort(report: StudyReport) -> dict[str, Any] | None:
-    chapter = _chapter("cohort", "Cohort", "What the patients say together")
+    made = chapter("cohort", "Cohort", "What the patients say together")
     if report.not_pooled:
-        return chapter | {"text": f"Not pooled: {report.not_pooled}"}
+        return made | {"text": f"Not pooled: {report.not_pooled}"}
     if report.cohort is None:
         return None
     columns = [name for name in COLUMNS if name in report.cohort]
@@ -211,7 +206,7 @@ def _cohort(report: StudyReport) -> dict[str, Any] | None:
     ]
     table = Table(["row", *(name.replace("_", " ") for name in columns)], rows, [False] * len(rows))
     pictures = [_forest(report.forest)] if report.forest is not None and report.forest.is_file() else []
-    return chapter | {"pictures": pictures, "tables": [("The strongest rows", table)]}
+    return made | {"pictures": pictures, "tables": [("The strongest rows", table)]}
 
 
 def _forest(path: Path) -> Picture:
@@ -230,4 +225,4 @@ def _failed(report: StudyReport) -> dict[str, Any] | None:
     points = [(case.name, f"{step}: {text}") for case in report.cases for step, text in case.failed.items()]
     if not points:
         return None
-    return _chapter("failed", "Failed", "What went wrong", points=points)
+    return chapter("failed", "Failed", "What went wrong", points=points)
