@@ -1,6 +1,8 @@
 """The pages that are made when the documentation is built: figures asked and reached, links, namespaces."""
 
+import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -80,3 +82,12 @@ def test_every_command_is_on_its_page(docs):
     for command in ("demo", "mould", "register", "associate", "export", "power"):
         assert f"\n## comould {command}\n" in page
     assert "`--out`" in page
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))]
+)
+def test_python_on_a_page_can_be_read(path):
+    """Sphinx warns of a block it cannot colour, and a reader cannot paste it."""
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / path).read_text(encoding="utf-8"), flags=re.DOTALL):
+        ast.parse(block)
