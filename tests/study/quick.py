@@ -1,8 +1,11 @@
 """A case that runs from file to report in seconds: a small volume, a habitat map, registered spots."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
@@ -10,6 +13,9 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from comould.space import CutPlane, Grid, SlicePlan
+
+TIMED = {"step.json", "manifest.json", "report.html", "log.txt"}
+"""Files that say when they were made, and how long it took."""
 
 TESTS = {"n_surrogates": 19, "genesets": ["tiny.gmt"]}
 
@@ -73,3 +79,30 @@ def change(path: Path, **values) -> None:
 def without_tissue(folder: Path, seed: int = 0, **changes) -> Path:
     """A case of imaging only."""
     return write_case(folder, seed, **({"registered": None, "tests": None} | changes))
+
+
+def bits(out: Path) -> dict[str, str]:
+    """Digest of every file of a result by path, whatever the time of day it was made at."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name not in TIMED]
+    kept = [path for path in files if not path.name.startswith(".")]
+    return {str(path.relative_to(out)): hashlib.sha256(_content(path)).hexdigest() for path in kept}
+
+
+def _content(path: Path) -> bytes:
+    """Bytes of a file; of HDF5, which keeps times of its own, the names, types and values in it."""
+    if path.suffix not in {".h5", ".h5ad"}:
+        return path.read_bytes()
+    parts = []
+
+    def keep(name, item):
+        if name.endswith("/created"):
+            return
+        parts.append(f"{name} {sorted((key, str(value)) for key, value in item.attrs.items())}".encode())
+        if isinstance(item, h5py.Dataset):
+            value = item[()]
+            plain = value if isinstance(value, bytes) else repr(value.tolist() if hasattr(value, "tolist") else value)
+            parts.append(re.sub(rb'"created": "[^"]*"', b"", plain if isinstance(plain, bytes) else plain.encode()))
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return b"\n".join(parts)

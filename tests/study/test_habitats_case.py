@@ -16,6 +16,7 @@ from comould.habitats import HabitatModel, Perturbation, perturb
 from comould.space import Grid
 from comould.study import HabitatOptions, run_habitats
 from comould.study.habitats_case import STEPS
+from comould.study.load_habitats import load_images
 
 SHAPE = (9, 24, 26)
 MEANS = np.array([[0, 0], [100, 50], [170, 20]])
@@ -272,6 +273,15 @@ def test_a_window_of_hounsfield_units_for_mr_is_refused(tmp_path, test_data):
     folder = test_data / "prostatex0000"
     with pytest.raises(InputError, match=r"image 'T2', window 'soft_tissue': expected a CT .* found modality 'MR'"):
         run({}, tmp_path, {"T2": folder / "t2"}, folder / "masks" / "gland_Bosma22b.nii.gz", prepare={"T2": "hu"})
+
+
+def test_a_mask_with_a_float32_header_lies_on_its_series(test_data):
+    """A NIfTI header's quaternion turns this T2's grid by 0.06 mm at the corners: the same voxels all the same."""
+    folder = test_data / "prostatex0000"
+    images = {"ADC": folder / "adc", "T2": folder / "t2"}
+    loaded = load_images(images, folder / "masks" / "gland_Bosma22b.nii.gz")
+    assert loaded.series_of_mask == folder / "t2"
+    assert Grid.from_image(loaded.mask) == Grid.from_image(loaded.images["T2"])
 
 
 @pytest.mark.slow

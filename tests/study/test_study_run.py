@@ -89,14 +89,12 @@ def test_results_are_no_cases_of_the_study(pooled, quick):
 
 @pytest.mark.slow
 def test_the_same_bits_with_any_number_of_workers(quick, tmp_path):
-    from test_kill_and_resume import bits
-
     path = write_study(quick, tmp_path, make="write_case")
     found = []
     for workers in (0, 1, 3):
         outcome = run_study(path, tmp_path / f"out{workers}", options=RunOptions(compute=Compute(workers=workers)))
         assert outcome.ok
-        found.append(bits(outcome.folder))
+        found.append(quick.bits(outcome.folder))
     assert found[0] == found[1] == found[2]
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
 
 from comould.errors import InputError
 from comould.space import Grid
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _SEGMENTATIONS = {"SEG", "RTSTRUCT"}
 
@@ -81,11 +79,27 @@ def load_images(
     series = {name: Path(path) for name, path in images.items() if kind_of(Path(path)) in {"folder", "dicom"}}
     first = next(iter(read.values()))
     region = read_segmentation(mask, image=first if _drawn(mask) else None, roi=_number(roi))
+    region = _on_its_image(region, list(read.values()))
     done = {
         name: _prepared(name, image, region, prepare.get(name, ""), _modality(series.get(name)))
         for name, image in read.items()
     }
     return LoadedImages(done, first, region, series)
+
+
+def _on_its_image(region: sitk.Image, images: list[sitk.Image]) -> sitk.Image:
+    """Give a mask the grid of the image it was drawn on: a NIfTI header keeps only float32, hundredths of a mm off."""
+    from comould.io.volume import place
+
+    matrix = Grid.from_image(region).matrix
+    for image in images:
+        grid = Grid.from_image(image)
+        if grid.size != tuple(region.GetSize()):
+            continue
+        placed = place(sitk.GetArrayViewFromImage(region), matrix, grid, whole=True)
+        if placed is not None:
+            return grid.to_image(placed)
+    return region
 
 
 def _drawn(mask: Path) -> bool:
