@@ -16,6 +16,7 @@ from comould.habitats import (
     levels,
     match_cases,
     otsu_thresholds,
+    population_model,
 )
 from comould.habitats.agreement import rand_index
 from comould.space import Grid
@@ -104,8 +105,57 @@ def test_scaling_by_case_forgives_a_shift_between_scanners(tumour):
     own = fit_population(given, n_habitats=3, scaling="case")
     for name, (_, _, truth) in cases.items():
         assert agreement(own.habitats[name], truth) > 0.85
-    stored = fit_population(given, n_habitats=3)
+    with pytest.warns(ComouldWarning, match="levels of T2, ADC differ more between cases than inside them"):
+        stored = fit_population(given, n_habitats=3)
     assert min(agreement(stored.habitats[name], case[2]) for name, case in cases.items()) < 0.7
+
+
+def test_the_model_alone_is_that_of_the_fit(cohort):
+    found, cases = cohort
+    told = []
+    alone = population_model(
+        {name: lambda name=name: cases[name][:2] for name in cases},
+        n_habitats=3,
+        progress=lambda *one: told.append(one),
+    )
+    np.testing.assert_array_equal(alone.model.means, found.model.means)
+    np.testing.assert_array_equal(alone.model.covariances, found.model.covariances)
+    assert told == [(0, 3, "a"), (1, 3, "b"), (2, 3, "c"), (3, 3, "")]
+    assert alone.cases["voxels"].to_dict() == {name: int((case[2] > 0).sum()) for name, case in cases.items()}
+    t2 = array(cases["b"][0]["T2"])[cases["b"][2] > 0]
+    assert alone.cases.loc["b", "T2/intensity.voxel median"] == pytest.approx(np.median(t2))
+
+
+def test_a_case_that_cannot_be_used_is_named_and_stops_no_other(tumour, cohort):
+    found, cases = cohort
+    images, mask, truth = cases["a"]
+    few = Grid.from_image(mask).to_image(
+        ((truth > 0) & (np.cumsum(truth.ravel() > 0) <= 50).reshape(truth.shape)).astype(np.uint8)
+    )
+
+    def broken():
+        raise OSError("no such file")
+
+    readers = {name: lambda name=name: cases[name][:2] for name in cases}
+    more = {"0": broken, "x": lambda: (images, few), "y": lambda: ({"T2": images["T2"]}, mask)}
+    alone = population_model({"0": more.pop("0")} | readers | more, n_habitats=3)
+    np.testing.assert_array_equal(alone.model.means, found.model.means)
+    assert alone.model.cases == 3
+    assert list(alone.cases.index) == ["a", "b", "c"]
+    assert alone.left_out["0"] == "OSError: no such file"
+    assert "case 'x', mask: expected at least 90 voxels" in alone.left_out["x"]
+    assert "images: expected T2, ADC, found T2" in alone.left_out["y"]
+    with pytest.raises(InputError, match=r"1 usable cases of 2 needed.*broken: OSError"):
+        population_model({"a": readers["a"], "broken": broken})
+
+
+def test_want_of_memory_is_no_fault_of_a_case(cohort):
+    def large():
+        raise MemoryError
+
+    _, cases = cohort
+    with pytest.raises(MemoryError):
+        population_model({"a": large} | {name: lambda name=name: cases[name][:2] for name in "bc"}, n_habitats=3)
 
 
 def test_cases_fitted_alone_get_matching_names(tumour):

@@ -4,6 +4,7 @@
 ``region_features``  the classical vector of the whole region: shape, intensity, texture, as a table
 ``fit``              habitats: clusters of voxels, with probabilities and the curve that chose their number
 ``fit_population``   the same habitats in every case of a cohort; ``HabitatModel`` takes them to new ones
+``population_model`` the model alone, of cases read one at a time
 ``classify``         tissue classes by thresholds; ``levels`` by Otsu's
 ``feature_stability``, ``habitat_stability``   what is found again when a tumour is measured another time
 ``ith_score``, ``interaction_features``, ``pieces``   how scattered, what beside what, in which pieces
@@ -26,7 +27,7 @@ from comould.habitats.metrics import interaction, interaction_features, ith_scor
 from comould.habitats.model import HabitatModel
 from comould.habitats.observations import to_anndata
 from comould.habitats.perturb import Perturbation
-from comould.habitats.population import Population, fit_population, match_cases
+from comould.habitats.population import Population, PopulationModel, fit_population, match_cases, population_model
 from comould.habitats.processing import Processing, process
 from comould.habitats.region import region_features
 from comould.habitats.rim import Zones, depth_by_label, edge_distance, rim, zones
@@ -42,6 +43,7 @@ __all__ = [
     "Habitats",
     "Perturbation",
     "Population",
+    "PopulationModel",
     "Processing",
     "Zones",
     "classify",
@@ -65,6 +67,7 @@ __all__ = [
     "otsu_thresholds",
     "outline_of",
     "pieces",
+    "population_model",
     "prepare",
     "process",
     "region_features",

@@ -107,7 +107,7 @@ def fit(
     """
     request = Request.of(n_habitats, method, radius_mm, seed, settings)
     voxels = voxels_of(images, mask, features=features, radius_mm=radius_mm, bins=request.bins, without=request.without)
-    _check_enough(len(voxels.values), request, LEAST_VOXELS_PER_HABITAT, "voxels with features")
+    check_enough(len(voxels.values), request, LEAST_VOXELS_PER_HABITAT, "voxels with features")
     return fit_voxels(voxels, request, features)
 
 
@@ -167,7 +167,7 @@ def _items(voxels: Voxels, scaled: FloatArray, request: Request) -> _Items:
         return _Items(scaled, smooth, voxels.points_mm, balls)
     numbers = supervoxels(voxels.aligned, smooth, request.supervoxel_mm)
     count = int(numbers.max()) + 1
-    _check_enough(count, request, LEAST_SUPERVOXELS_PER_HABITAT, "supervoxels")
+    check_enough(count, request, LEAST_SUPERVOXELS_PER_HABITAT, "supervoxels")
     data = means(numbers, scaled)
     return _Items(data, means(numbers, smooth), means(numbers, voxels.points_mm), count, numbers)
 
@@ -197,7 +197,14 @@ def model_settings(voxels: Voxels, request: Request, features: str | Sequence[st
     )
 
 
-def _check_enough(count: int, request: Request, each: int, what: str) -> None:
+def check_enough(count: int, request: Request, each: int, what: str) -> None:
+    """Refuse a mask that holds too little for the habitats asked for.
+
+    Raises
+    ------
+    InputError
+        If ``count`` is below ``each`` for every habitat.
+    """
     needed = each * request.numbers[-1]
     if count < needed:
         raise InputError(

@@ -50,15 +50,7 @@ def supervoxels(aligned: Aligned, scaled: FloatArray, size_mm: float) -> npt.NDA
     """
     from skimage.segmentation import slic
 
-    volume = size_mm**3 / (1000.0 * aligned.grid.voxel_ml)
-    wanted = round(len(aligned.mask_idx) / volume)
-    if wanted < LEAST or volume < 2.0:
-        raise InputError(
-            subject=f"supervoxel_mm {size_mm:g}",
-            expected=f"at least {LEAST} supervoxels in the mask, of 2 voxels or more",
-            found=f"{max(wanted, 1)} of {volume:.3g} voxels",
-            remedy="Choose a smaller size" if wanted < LEAST else "Choose a larger size, or cluster voxels",
-        )
+    wanted = check_size(aligned, size_mm)
     inside = aligned.in_box(np.ones(len(aligned.mask_idx), dtype=bool))
     features = aligned.in_box(np.clip(scaled, -CLIP, CLIP)) / np.sqrt(scaled.shape[1])
     found = slic(
@@ -73,6 +65,26 @@ def supervoxels(aligned: Aligned, scaled: FloatArray, size_mm: float) -> npt.NDA
     )
     numbers = found[tuple((aligned.mask_idx - aligned.low_idx).T)]
     return _ordered(_filled(numbers, aligned))
+
+
+def check_size(aligned: Aligned, size_mm: float) -> int:
+    """Say how many supervoxels of a size a mask gives.
+
+    Raises
+    ------
+    InputError
+        As :func:`supervoxels`.
+    """
+    volume = size_mm**3 / (1000.0 * aligned.grid.voxel_ml)
+    wanted = round(len(aligned.mask_idx) / volume)
+    if wanted < LEAST or volume < 2.0:
+        raise InputError(
+            subject=f"supervoxel_mm {size_mm:g}",
+            expected=f"at least {LEAST} supervoxels in the mask, of 2 voxels or more",
+            found=f"{max(wanted, 1)} of {volume:.3g} voxels",
+            remedy="Choose a smaller size" if wanted < LEAST else "Choose a larger size, or cluster voxels",
+        )
+    return wanted
 
 
 def supervoxels_of(voxels: Voxels, scaled: FloatArray, radius_mm: float, size_mm: float) -> npt.NDArray[np.int64]:
