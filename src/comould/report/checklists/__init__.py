@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comould.report.checklists.answers import Answer, Known, answer, chapter
-from comould.report.checklists.items import CHECKLISTS, Checklist
+from comould.report.checklists._list import Checklist, Item
+from comould.report.checklists.answers import CHECKLISTS, Answer, Known, answer, chapter
 
-__all__ = ["CHECKLISTS", "Answer", "Checklist", "Known", "answer", "chapter"]
+__all__ = ["CHECKLISTS", "Answer", "Checklist", "Item", "Known", "answer", "chapter"]

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from comould.report.checklists.items import CHECKLISTS
+from comould.report.checklists._list import Checklist, Item
+from comould.report.checklists.clear import CLEAR
+from comould.report.checklists.metrics import METRICS
+from comould.report.checklists.rqs import RQS
 
 if TYPE_CHECKING:
     from comould.report.case import CaseReport
 
 YES, NO, NOT_APPLICABLE, UNKNOWN = "yes", "no", "not applicable", "not known"
+CHECKLISTS = (METRICS, CLEAR, RQS)
 SIGNS = {YES: "✓", NO: "✗", NOT_APPLICABLE: "–", UNKNOWN: "?"}
 
 
@@ -82,7 +87,7 @@ class Known:
     def recorded(self, step: str, *words: str) -> bool:
         """Tell whether a step recorded its parameters, and one whose name holds one of the words."""
         found = self.parameters.get(step)
-        if not isinstance(found, Mapping):
+        if not isinstance(found, Mapping) or not found:
             return False
         return not words or any(word in name.lower() for name in _names(found) for word in words)
 
@@ -108,26 +113,46 @@ def answer(rule: str, known: Known) -> Answer:
 
 def chapter(known: Known) -> dict[str, Any]:
     """Make the chapter for a template: every checklist with its items, answers and counts."""
-    lists = []
-    for one in CHECKLISTS:
-        rows = []
-        for number, (text, rule) in enumerate(one.items, start=1):
-            found = answer(rule, known)
-            rows.append(
-                {"number": number, "item": text, "word": found.word, "sign": SIGNS[found.word], "why": found.why}
-            )
-        counted = Counter(row["word"] for row in rows)
-        told = ", ".join(f"{counted[word]} {word}" for word in SIGNS if counted[word])
-        count = f"{len(rows)} items: {told}"
-        lists.append({"name": one.name, "what": one.what, "source": one.source, "count": count, "rows": rows})
     text = (
         "METRICS, CLEAR and RQS, answered as far as this run knows. What only authors know is left to them, and no "
         "score is given: it would count as missing what nobody asked a program."
     )
     return {
         "id": "checklists", "name": "Checklists", "heading": "How it stands against published lists", "text": text,
-        "truth": False, "lists": lists,
+        "truth": False, "lists": [_answered(one, known) for one in CHECKLISTS],
     }  # fmt: skip
+
+
+def _answered(one: Checklist, known: Known) -> dict[str, Any]:
+    """Answer a list: its groups of rows in the published order, conditions first."""
+    rows = [_row(one, item, str(number), known) for number, item in enumerate(one.items, start=1)]
+    asked = [_row(one, item, f"C{number}", known) for number, item in enumerate(one.conditions, start=1)]
+    groups = [{"name": name, "rows": list(mine)} for name, mine in groupby(rows, key=lambda row: row["group"])]
+    if asked:
+        groups.insert(0, {"name": "Conditions: whether items apply", "rows": asked})
+    counted = Counter(row["word"] for row in rows)
+    told = ", ".join(f"{counted[word]} {word}" for word in SIGNS if counted[word])
+    return {
+        "name": one.name, "what": one.what, "source": f"{one.source}. {one.checked} Wording is our own.",
+        "count": f"{len(rows)} items: {told}", "counts": one.counts, "rows": rows, "groups": groups,
+    }  # fmt: skip
+
+
+def _row(one: Checklist, item: Item, number: str, known: Known) -> dict[str, str]:
+    found = answer(item.rule, known)
+    return {
+        "number": number, "item": item.text, "group": item.group, "word": found.word, "sign": SIGNS[found.word],
+        "why": found.why, "worth": _worth(item) if one.counts else "",
+    }  # fmt: skip
+
+
+def _worth(item: Item) -> str:
+    """Say what an item counts for: a weight to four places, or points from least to most."""
+    if not item.most:
+        return ""
+    if item.most < 1:
+        return f"{item.most:.4f}"
+    return f"{item.least:g} to {item.most:g}".replace("-", "−")
 
 
 def _always(word: str, why: str) -> Callable[[Known], Answer]:
@@ -199,12 +224,14 @@ def _validated(known: Known) -> Answer:
 
 _RULES: dict[str, Callable[[Known], Answer]] = {
     "adherence": _always(UNKNOWN, "Filled in here; that a study followed it is for its authors to say."),
+    "automatic": _authors("How the segmentation was made is not told."),
     "biology": _biology,
     "centres": _centres,
     "clinical": _always(NO, "Research use only; not examined."),
     "code": _if(lambda known: known.provenance, "comould, BSD-3-Clause; version under Provenance."),
     "covariates": _covariates,
     "data": _authors("What is shared is not known here."),
+    "deep": _always(NO, "No deep learning."),
     "defaults": _if(
         lambda known: known.provenance and bool(known.parameters),
         "Whatever is not listed under Provenance is a default of the version named there.",
@@ -213,6 +240,7 @@ _RULES: dict[str, Callable[[Known], Answer]] = {
     "extraction": _of_habitats(),
     "feature_statistics": _if(lambda known: known.habitats, "What is in each habitat, under Habitats."),
     "features": _of_habitats("feature"),
+    "handcrafted": _of_habitats("feature"),
     "image_types": _of_habitats("filter", "feature", "scale"),
     "interval": _authors("Dates are not read."),
     "manuscript": _always(UNKNOWN, "Told in the manuscript."),
@@ -227,8 +255,17 @@ _RULES: dict[str, Callable[[Known], Answer]] = {
     "reference": _reference,
     "resampling": _of_habitats("spacing", "resampl"),
     "segmentation": _authors("The segmentation is given; how it was made is not."),
+    "segmented": _always(YES, "The specimen, by its mask."),
     "selection": _if(lambda known: known.selection, "The number of habitats, by the curve under Habitats."),
+    "software": _if(
+        lambda known: known.recorded("habitats", "feature") and known.provenance,
+        "comould; its deviations from the reference values of IBSI 1 and 2 are in its documentation.",
+        "Habitats were not made in this run.",
+    ),
     "source": lambda known: Answer(YES, "Simulated, as said at the top.") if known.simulated else Answer(UNKNOWN),
+    "tabular": _always(
+        UNKNOWN, "Voxels by features, when habitats are found; whether it counts is for authors to say."
+    ),
     "uncertainty": _uncertainty,
     "unknown": _always(UNKNOWN, ""),
     "validated": _validated,
