@@ -1,12 +1,14 @@
 """Studies: cases found, defaults shared, failures named, patients pooled, the same bits with any workers."""
 
 import json
+import os
 import shutil
+import signal
 
 import pytest
 
 from comould.errors import InputError
-from comould.study.compute import Compute
+from comould.study.compute import RESOURCE, Compute
 from comould.study.needs import case_needs
 from comould.study.study_file import read_study, study_schema
 from comould.study.study_run import RunOptions, foresee, report_study, run_study
@@ -96,6 +98,31 @@ def test_the_same_bits_with_any_number_of_workers(quick, tmp_path):
         assert outcome.ok
         found.append(quick.bits(outcome.folder))
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.slow
+def test_a_worker_killed_during_a_study_on_a_scheduler_changes_no_bit(quick, tmp_path):
+    """The case that was under way goes on elsewhere, from the steps it had finished."""
+    from distributed import LocalCluster
+
+    path = write_study(quick, tmp_path, ("A1", "A2", "A3"), make="write_case")
+    calm = run_study(path, tmp_path / "calm", options=HERE)
+    killed = []
+
+    def kill_one(name, fraction, text):
+        if not killed and fraction > 0:
+            killed.append(cluster.workers[0].process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50, memory_limit=0,
+        resources={RESOURCE: 8 << 30},
+    ) as cluster:  # fmt: skip
+        options = RunOptions(compute=Compute(scheduler=cluster.scheduler_address))
+        outcome = run_study(path, tmp_path / "out", options=options, progress=kill_one)
+    assert killed
+    assert outcome.ok, outcome
+    assert quick.bits(outcome.folder) == quick.bits(calm.folder)
 
 
 def test_a_dry_run_writes_nothing_and_gives_reasons(quick, tmp_path):
