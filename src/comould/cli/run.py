@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from comould.study.pipeline import Outlook
+    from comould.study.population_step import Modelled
     from comould.study.study_run import StudyOutcome
 
 FAILED = 1
@@ -63,9 +64,10 @@ def run(
 ) -> None:
     """Run every step of a case, or of all cases of a study, that is not done yet, and write the reports.
 
-    Steps: read, mould, habitats, sections, spots, tests, report; for a study the cohort and a page on top. A step is
-    done when its result is there, whole, and made of the same files, settings and code. A run that was stopped, however
-    it was stopped, goes on where it was. comould init writes a commented example to begin with.
+    Steps: read, mould, habitats, sections, spots, tests, report; for a study the population's habitat model before
+    them, and the cohort and a page on top. A step is done when its result is there, whole, and made of the same files,
+    settings and code. A run that was stopped, however it was stopped, goes on where it was. comould init writes a
+    commented example to begin with.
 
     Exit code 0: all is done; 1: a case failed, the others are done, log.txt of the case says why; 2: nothing could
     start: mistakes in the files (all are named), another run at work on the folder.
@@ -177,12 +179,25 @@ def facts(outcome: StudyOutcome) -> list[tuple[str, str]]:
     kept = sum(len(one.kept) for one in outcome.cases)
     done = sum(one.ok for one in outcome.cases)
     rows = [("Cases", f"{done} of {len(outcome.cases)} done"), ("Steps", f"{ran} run, {kept} were done before")]
+    rows += model_facts(outcome.modelled)
     for one in outcome.cases:
         rows += [(f"Failed: {one.name}", f"{step}: {text}") for step, text in one.failed.items()]
     if outcome.pooled is not None:
         said = outcome.pooled.failed or f"{outcome.pooled.patients} patients pooled"
         rows.append(("Cohort", f"not pooled: {said}" if outcome.pooled.failed else said))
     return rows
+
+
+def model_facts(modelled: Modelled | None) -> list[tuple[str, str]]:
+    """Say what the habitat model of all cases stands on, and whom it goes without."""
+    if modelled is None:
+        return []
+    if modelled.failed:
+        return [("Habitat model", f"none: {modelled.failed}")]
+    before = ", was done before" if modelled.kept else ""
+    said = f"{modelled.n_habitats} habitats, of {modelled.cases} of {modelled.of} cases{before}"
+    left_out = [(f"Without {name}", why) for name, why in modelled.left_out.items()]
+    return [("Habitat model", said), *left_out, *(("Note", note) for note in modelled.notes)]
 
 
 def files_of(outcome: StudyOutcome) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from comould.report.marker_plate import write_marker_plate
     from comould.report.sheet import CuttingSheet, cutting_sheet
     from comould.report.study import StudyCase, StudyReport, write_study
+    from comould.report.study_model import StudyModel
     from comould.report.write import write_case
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CuttingSheet",
     "HabitatReport",
     "StudyCase",
+    "StudyModel",
     "StudyReport",
     "cutting_sheet",
     "write_associations",
@@ -42,6 +44,7 @@ __getattr__, __dir__ = attach(
         "CuttingSheet": "sheet",
         "HabitatReport": "habitats",
         "StudyCase": "study",
+        "StudyModel": "study_model",
         "StudyReport": "study",
         "cutting_sheet": "sheet",
         "write_associations": "associations",

@@ -11,6 +11,7 @@ from comould.report import checklists
 from comould.report.facts import Figure, Table, chapter, flat_items, number
 from comould.report.home import VERDICT_WORDS
 from comould.report.pictures import Picture
+from comould.report.study_model import StudyModel, model_chapter, model_limits
 from comould.report.write import check_path, page, put
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class StudyReport:
         PNG of the strongest rows.
     not_pooled
         Why patients were not pooled; empty when they were or nobody asked.
+    model
+        The habitat model of all cases; None when every case found its own.
     provenance
         From :func:`comould.io.output.provenance`.
     """
@@ -92,6 +95,7 @@ class StudyReport:
     cohort: pd.DataFrame | None = None
     forest: Path | None = None
     not_pooled: str = ""
+    model: StudyModel | None = None
     provenance: Mapping[str, Any] | None = None
 
 
@@ -116,8 +120,16 @@ def write_study(report: StudyReport, path: str | Path) -> Path:
         If the path does not end in ``.html`` or has no folder.
     """
     path = check_path(path)
-    limits = chapter("limits", "Limits", "What this does not show", points=LIMITS)
-    parts = [_tissue(report), _cohort(report), _failed(report), limits, _checklists(report), _provenance(report)]
+    limits = chapter("limits", "Limits", "What this does not show", points=(*LIMITS, *model_limits(report.model)))
+    parts = [
+        model_chapter(report.model),
+        _tissue(report),
+        _cohort(report),
+        _failed(report),
+        limits,
+        _checklists(report),
+        _provenance(report),
+    ]
     chapters = [one for one in parts if one is not None]
     text = page(
         "study.html.j2", title=report.title, summary=summary(report), numbers=_numbers(report), cases=report.cases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from comould.study.yaml_lines import Document, problems_of, read_yaml
 CASE_FILE, MANIFEST = "case.yaml", "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-_TAKEN = {"cohort", "report", "con", "prn", "aux", "nul"}
+_TAKEN = {"cohort", "population", "report", "con", "prn", "aux", "nul"}
 
 
 def _pseudonym(value: str) -> str:
@@ -44,6 +45,25 @@ def _image_name(value: str) -> str:
         msg = f"{value!r} is no name for an image: letters, digits, _, - and ."
         raise ValueError(msg)
     return value
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The habitat model of a study that a case applies.
+
+    Parameters
+    ----------
+    key
+        Of the step that made it.
+    model
+        Its file.
+    failed
+        Why there is none; empty when there is.
+    """
+
+    key: str
+    model: Path
+    failed: str = ""
 
 
 Pseudonym = Annotated[str, AfterValidator(_pseudonym)]
@@ -78,11 +98,22 @@ class Case(Part):
     allow_outside: bool = Field(False, description="Let paths of this file lead out of its folder")
 
     _folder: Path = PrivateAttr(Path())
+    _shared: Shared | None = PrivateAttr(None)
 
     @property
     def folder(self) -> Path:
         """Where the case's file lies."""
         return self._folder
+
+    @property
+    def shared(self) -> Shared | None:
+        """The study's habitat model, when the case applies it."""
+        return self._shared
+
+    @property
+    def finds_habitats(self) -> bool:
+        """Whether its habitats are neither there already nor those of a model it names."""
+        return self.habitats is not None and self.habitats.labels is None and self.habitats.model is None
 
     @property
     def has_spots(self) -> bool:
@@ -104,6 +135,12 @@ class Case(Part):
         """Say where the case's file lies; returns itself."""
         self._folder = folder
         return self
+
+    def applying(self, shared: Shared | None) -> Case:
+        """Give the case with a study's habitat model, unless it has habitats or a model of its own."""
+        case = self.model_copy()
+        case._shared = shared if self.finds_habitats else None
+        return case
 
 
 def read_case(path: str | Path) -> Case:

@@ -48,10 +48,9 @@ class MouldPart(Part):
 _Q: dict[str, Any] = {name: one.default for name, one in HabitatOptions.__dataclass_fields__.items()}
 
 
-class HabitatsPart(Part):
-    """How habitats are found, as ``comould habitats`` takes it; or ``labels``, a map that is there."""
+class GroupingPart(Part):
+    """What is grouped, and how."""
 
-    labels: InsidePath | None = Field(None, description="A label map, or a folder of comould habitats, in place of all")
     n_habitats: int | None = Field(_Q["n_habitats"], ge=1, description="How many; chosen when left out")
     max_habitats: int = Field(_Q["max_habitats"], ge=1, description="Most that are tried")
     method: str = Field(_Q["method"], description="gmm or another of comould habitats")
@@ -63,6 +62,12 @@ class HabitatsPart(Part):
         _Q["supervoxel_mm"], gt=0, description="Size of supervoxels, in place of voxels"
     )
     spatial_weight: float = Field(_Q["spatial_weight"], ge=0, description="How strongly neighbours hold together")
+
+
+class HabitatsPart(GroupingPart):
+    """How habitats are found, as ``comould habitats`` takes it; or ``labels``, a map that is there."""
+
+    labels: InsidePath | None = Field(None, description="A label map, or a folder of comould habitats, in place of all")
     prepare: dict[str, str] = Field(default_factory=dict, description="Image to hu, adc, zscore, n4, joined by +")
     stability: bool = Field(_Q["stability"], description="Test whether features and habitats hold still")
     least_icc: float = Field(_Q["least_icc"], description="What a stable feature reaches")
@@ -81,6 +86,27 @@ class HabitatsPart(Part):
             raise ValueError(msg)
         self.options(0)
         return self
+
+
+class PopulationPart(GroupingPart):
+    """One model of habitats for all cases of a study, fitted on their images before each case applies it."""
+
+    scaling: Literal["stored", "case"] = Field(
+        "stored",
+        description="stored: all cases on one scale, for quantities that mean the same in every case (HU, ADC, "
+        "normalised MR); case: each on its own, which takes scanners' differences of level away, and tumours' too",
+    )
+    seed: int = Field(0, ge=0, description="Same seed, same model")
+
+    @model_validator(mode="after")
+    def _sound(self) -> PopulationPart:
+        self.options()
+        return self
+
+    def options(self) -> HabitatOptions:
+        """Make what a grouping is asked for, checked as a whole."""
+        told = self.model_dump(exclude={"scaling", "features"})
+        return HabitatOptions(features=tuple(self.features), **told)
 
 
 class RegistrationPart(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from comould.study.case_file import Case
@@ -45,6 +45,32 @@ def case_needs(case: Case) -> int:
     spots = [row.spots for row in case.sections if row.spots is not None]
     spots += [case.registered] if case.registered is not None else []
     return LIBRARIES + max(imaging, tissue, 6 * _size(spots))
+
+
+def population_needs(cases: Sequence[Case], n_features: int) -> int:
+    """Estimate the most that the fit of one habitat model holds at once.
+
+    Parameters
+    ----------
+    cases
+        Those it is fitted on.
+    n_features
+        Feature maps of each image.
+
+    Returns
+    -------
+    int
+        Bytes: libraries, the images of the largest case, and the features of every case's voxels.
+
+    Notes
+    -----
+    A mask is taken to fill an eighth of its grid. Each of its voxels is held with its place, and with every feature
+    five times over: values, scaled, smoothed, pooled, in the making.
+    """
+    each = [sum(voxels_of(path) for path in (*case.images.values(), case.mask)) for case in cases]
+    masks = [voxels_of(case.mask) // 8 for case in cases]
+    held = sum(count * (64 + 40 * n_features * len(case.images)) for count, case in zip(masks, cases, strict=True))
+    return LIBRARIES + 24 * max(each, default=0) + held
 
 
 def voxels_of(path: Path) -> int:

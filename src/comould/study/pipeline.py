@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from comould.errors import ComouldError, ComouldWarning, InputError
 from comould.io.output import provenance
 from comould.study.case_file import Case
 from comould.study.case_log import CaseLog
-from comould.study.case_steps import NAMES, Job, Step, steps_of
+from comould.study.case_steps import NAMES, POPULATION, Job, Step, steps_of
 from comould.study.fingerprint import HASHES, HashCache, code_of
 from comould.study.pinned import pinned
 from comould.study.run_lock import locked
@@ -51,9 +51,10 @@ class Choice:
     force: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in (*self.only, *self.force) if name not in NAMES]:
+        known = (*NAMES, POPULATION)
+        if unknown := [name for name in (*self.only, *self.force) if name not in known]:
             raise InputError(
-                subject=f"step {unknown[0]!r}", expected=f"one of {', '.join(NAMES)}", found="no such step"
+                subject=f"step {unknown[0]!r}", expected=f"one of {', '.join(known)}", found="no such step"
             )
 
     def of(self, case: Case) -> tuple[Step, ...]:
@@ -144,29 +145,20 @@ def look_ahead(case: Case, out: Path, choice: Choice, hashes: HashCache | None =
     folder = out / case.pseudonym
     hashes = hashes or HashCache(folder / HASHES)
     store = StepStore(folder, hashes)
-    behind = _behind(choice.force)
-    keys: dict[str, str] = {}
+    forced = set(choice.force)
+    keys = {} if case.shared is None else {POPULATION: case.shared.key}
     found = []
     for step in choice.of(case):
         before = {name: keys[name] for name in step.after if name in keys}
         made_of = ingredients_of(step, case, before, hashes)
         keys[step.name] = made_of.key
         why = ["forced"] if step.name in choice.force else store.why(made_of)
-        if not why and step.name in behind:
-            why = [f"step {name} is forced" for name in step.after if name in behind & set(keys)]
+        behind = [name for name in step.after if name in forced & set(before)]
+        if behind:
+            forced.add(step.name)
+            why = why or [f"step {name} is forced" for name in behind]
         found.append(Outlook(step.name, made_of, tuple(why)))
     return found
-
-
-def _behind(forced: Iterable[str]) -> set[str]:
-    """Name all steps that build on the forced ones."""
-    from comould.study.case_steps import STEPS
-
-    reached = set(forced)
-    for step in STEPS:
-        if reached & set(step.after):
-            reached.add(step.name)
-    return reached
 
 
 def ingredients_of(step: Step, case: Case, upstream: dict[str, str], hashes: HashCache) -> Ingredients:
@@ -240,6 +232,8 @@ class _Run:
         self.kept: list[str] = []
         self.failed: dict[str, str] = {}
         self.waiting: list[str] = []
+        if case.shared is not None and case.shared.failed:
+            self.failed[POPULATION] = case.shared.failed
 
     def go(self) -> CaseOutcome:
         """Run all steps."""

@@ -13,11 +13,23 @@ from pydantic import Field, ValidationError
 from comould.errors import InputError
 from comould.study.case_file import CASE_FILE, MANIFEST, Case, case_path, of_folder, parse_case, unlined, with_defaults
 from comould.study.case_folder import CaseFolder
-from comould.study.case_parts import HabitatsPart, MouldPart, Part, RegistrationPart, ReportPart, TestsPart
+from comould.study.case_parts import (
+    GroupingPart,
+    HabitatsPart,
+    MouldPart,
+    Part,
+    PopulationPart,
+    RegistrationPart,
+    ReportPart,
+    TestsPart,
+)
 from comould.study.inside import Place, path_problem
 from comould.study.yaml_lines import Document, problems_of, read_yaml
 
 STUDY_FILE = "study.yaml"
+LEAST_CASES = 2
+"""A population's model stands on so many."""
+
 RUN_FILE = "run.json"
 """In a folder of results: what they were made of."""
 
@@ -39,8 +51,8 @@ class CohortPart(Part):
 
     habitats: Literal["model", "labels"] = Field(
         "labels",
-        description="How habitats of patients are matched: model (all apply one model; checked) or labels (label 1 is "
-        "label 1: for maps that were matched before)",
+        description="How habitats of patients are matched: model (all apply one model; checked; by itself when the "
+        "study has a population) or labels (label 1 is label 1: for maps that were matched before)",
     )
     centres: bool = Field(True, description="Pool centres apart, when all cases name theirs")
     method: Literal["REML", "DL", "PM"] = Field("REML", description="Estimator of the variance between patients")
@@ -56,6 +68,7 @@ class StudyFile(Part):
     name: str = Field(min_length=1, max_length=120, description="Heading of the report")
     cases: list[str] = Field(min_length=1, description="Files or folders of cases, * allowed")
     defaults: Defaults = Field(default_factory=lambda: Defaults.model_validate({}), description="What cases share")
+    population: PopulationPart | None = Field(None, description="Fit one habitat model over the cases; all apply it")
     cohort: CohortPart | None = Field(None, description="Pool the patients' tests")
     allow_outside: bool = Field(False, description="Let paths of this file lead out of its folder")
 
@@ -76,6 +89,8 @@ class Study:
         What was read.
     alone
         Whether it is one case without a study.
+    population
+        How one habitat model is fitted over the cases; None when every case finds its own.
     """
 
     name: str
@@ -83,6 +98,12 @@ class Study:
     cohort: CohortPart | None
     file: Path
     alone: bool = False
+    population: PopulationPart | None = None
+
+    @property
+    def modelled(self) -> tuple[Case, ...]:
+        """Cases that the population's model is fitted on and that apply it."""
+        return tuple(case for case in self.cases if case.finds_habitats) if self.population is not None else ()
 
 
 def read_study(path: str | Path) -> Study:
@@ -116,13 +137,27 @@ def read_study(path: str | Path) -> Study:
     except ValidationError as error:
         raise InputError.collect(subject=f"study {file}", problems=problems_of(error, document, StudyFile)) from error
     defaults = said.defaults.model_dump(exclude_unset=True)
+    if said.population is not None:
+        defaults.setdefault("habitats", {})
+    cohort = _matched(said.cohort, said.population)
     problems: list[str] = []
     cases = list(_cases(_files(said, document, problems), defaults, file.parent, problems))
     problems += [f"{CASE_FILE} of two cases: {text}" for text in _twice(cases)]
-    problems += [document.says(("cohort",), text) for text in _cohort_problems(said.cohort, cases)]
+    if said.population is not None:
+        problems += [document.says(("population",), text) for text in _population_problems(said.population, cases)]
+    problems += [
+        document.says(("cohort",), text) for text in _cohort_problems(cohort, cases, said.population is not None)
+    ]
     if problems:
         raise InputError.collect(subject=f"study {file}", problems=problems)
-    return Study(said.name, tuple(cases), said.cohort, file)
+    return Study(said.name, tuple(cases), cohort, file, population=said.population)
+
+
+def _matched(cohort: CohortPart | None, population: PopulationPart | None) -> CohortPart | None:
+    """Match habitats by the model, where the study has one and the file says nothing else."""
+    if cohort is None or population is None or "habitats" in cohort.model_fields_set:
+        return cohort
+    return cohort.model_copy(update={"habitats": "model"})
 
 
 def _is_study(file: Path) -> bool:
@@ -211,19 +246,35 @@ def _twice(cases: list[Case]) -> Iterator[str]:
         yield f"pseudonym {name} is used {names.count(name)} times; give each its own"
 
 
-def _cohort_problems(cohort: CohortPart | None, cases: list[Case]) -> Iterator[str]:
+def _population_problems(population: PopulationPart, cases: list[Case]) -> Iterator[str]:
+    """Find what would keep cases from sharing one model."""
+    own = [case for case in cases if case.finds_habitats]
+    if cases and len(own) < LEAST_CASES:
+        yield f"needs {LEAST_CASES} cases or more without labels or a model of their own; found {len(own)}"
+    for case in own:
+        if set(case.images) != set(own[0].images):
+            yield f"{case.pseudonym} has images {', '.join(case.images)}, {own[0].pseudonym} {', '.join(own[0].images)}"
+        said = case.habitats.model_fields_set & set(GroupingPart.model_fields) if case.habitats is not None else ()
+        for name in sorted(said):
+            if getattr(case.habitats, name) != getattr(population, name):
+                yield f"says how habitats are grouped; take habitats.{name} of {case.pseudonym} away, or say it here"
+
+
+def _cohort_problems(cohort: CohortPart | None, cases: list[Case], population: bool) -> Iterator[str]:
     if cohort is None:
         return
     tested = [case for case in cases if case.tests is not None]
     if not tested:
         yield "has nothing to pool: no case has tests"
     elif cohort.habitats == "model":
-        models = {case.habitats.model for case in tested if case.habitats is not None}
-        lacking = [case.pseudonym for case in tested if case.habitats is None or case.habitats.model is None]
+        named = [(case, case.habitats.model if case.habitats is not None else None) for case in tested]
+        fitted = [case for case, _ in named if population and case.finds_habitats]
+        lacking = [case.pseudonym for case, model in named if model is None and case not in fitted]
         if lacking:
-            yield f"habitats: model, but {', '.join(lacking[:5])} applies none; set defaults.habitats.model"
-        elif len({path.resolve() for path in models if path is not None}) > 1:
-            yield "habitats: model, but cases apply several; set one in defaults.habitats.model"
+            said = f"habitats: model, but {', '.join(lacking[:5])} applies none; "
+            yield said + "set defaults.habitats.model, or population"
+        elif len({model.resolve() for _, model in named if model is not None}) + bool(fitted) > 1:
+            yield "habitats: model, but cases apply several; set one in defaults.habitats.model, or population alone"
     homes = [case.centre for case in tested]
     if cohort.centres and any(homes) and not all(homes):
         lacking = [case.pseudonym for case in tested if not case.centre]

@@ -6,17 +6,19 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from comould.errors import ComouldError, ComouldWarning, InputError
 from comould.io.output import write_json
-from comould.study.case_file import Case
+from comould.study.case_file import Case, Shared
+from comould.study.case_steps import POPULATION
 from comould.study.compute import Compute, Ended, Task, run_tasks
 from comould.study.fingerprint import HASHES, HashCache
-from comould.study.needs import case_needs
+from comould.study.needs import case_needs, population_needs
 from comould.study.pipeline import CaseOutcome, Choice, Outlook, look_ahead, run_case
+from comould.study.population_step import Modelled, fit_model, kept, outlook, planned, shared, tidy
 from comould.study.run_lock import LOCK, locked
 from comould.study.study_file import RUN_FILE, CohortPart, Study, read_study
 from comould.study.study_steps import Pooled, pool, write_study_page
@@ -43,17 +45,21 @@ class StudyOutcome:
         What became of the cohort; None when none is asked for.
     report
         The page to open first.
+    modelled
+        What became of the habitat model of all cases; None when none is asked for, or no step that ran needs it.
     """
 
     folder: Path
     cases: tuple[CaseOutcome, ...]
     pooled: Pooled | None
     report: Path | None
+    modelled: Modelled | None = None
 
     @property
     def ok(self) -> bool:
         """Whether nothing failed."""
-        return all(one.ok for one in self.cases) and (self.pooled is None or not self.pooled.failed)
+        pooled = self.pooled is None or not self.pooled.failed
+        return pooled and all(one.ok for one in self.cases) and (self.modelled is None or not self.modelled.failed)
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,10 @@ def run_study(
     check_out(folder, study)
     with locked(folder):
         _sign(folder, study)
-        outcomes = _run_cases(study, folder, options, progress)
-        return _finish(study, folder, outcomes, only=bool(options.choice.only))
+        told = progress or (lambda _case, _done, _note: None)
+        study, modelled = _with_model(study, folder, options, told)
+        outcomes = _run_cases(study, folder, options, told)
+        return _finish(study, folder, outcomes, modelled, only=bool(options.choice.only))
 
 
 def foresee(
@@ -134,7 +142,7 @@ def foresee(
     Returns
     -------
     dict
-        Case to its steps.
+        Case to its steps; before them the study's own, under the word study and its name.
 
     Raises
     ------
@@ -144,7 +152,12 @@ def foresee(
     study = read_study(path)
     folder = out_folder(study, out)
     check_out(folder, study)
-    return {case.pseudonym: look_ahead(case, folder, choice or Choice()) for case in study.cases}
+    choice = choice or Choice()
+    fit = planned(study, folder)
+    if fit is None or not _needs_model(study, choice):
+        return {case.pseudonym: look_ahead(case, folder, choice) for case in study.cases}
+    ahead = {f"study {study.name}": [outlook(fit, forced=POPULATION in choice.force)]}
+    return ahead | {case.pseudonym: look_ahead(case.applying(shared(fit)), folder, choice) for case in study.cases}
 
 
 def report_study(path: str | Path, out: str | Path | None = None) -> StudyOutcome:
@@ -169,7 +182,10 @@ def report_study(path: str | Path, out: str | Path | None = None) -> StudyOutcom
     source, folder = _results(Path(path), out)
     study = read_study(source)
     check_out(folder, study)
-    unfinished = []
+    unfinished, fit = [], planned(study, folder)
+    if fit is not None:
+        unfinished += [f"{POPULATION}: {'; '.join(why)}" for why in [outlook(fit).why] if why]
+        study = _applying(study, shared(fit))
     for case in study.cases:
         ahead = look_ahead(case, folder, Choice())
         unfinished += [
@@ -180,7 +196,7 @@ def report_study(path: str | Path, out: str | Path | None = None) -> StudyOutcom
     with locked(folder):
         again = Choice(force=("report",))
         outcomes = [run_case(case, folder, choice=again) for case in study.cases]
-        return _finish(study, folder, outcomes, only=False)
+        return _finish(study, folder, outcomes, kept(fit) if fit is not None else None, only=False)
 
 
 def out_folder(study: Study, out: str | Path | None) -> Path:
@@ -252,19 +268,57 @@ class _Load:
     place: Path
     choice: Choice
     threads: int
+    shared: Shared | None
 
 
 def _work(load: _Load, tell: Callable[[str, float, str], None]) -> CaseOutcome:
-    # The folder is no part of what pydantic pickles by value in every version.
-    return run_case(load.case.at(load.place), load.folder, choice=load.choice, progress=tell, threads=load.threads)
+    # Folder and model are no part of what pydantic pickles by value in every version.
+    case = load.case.at(load.place).applying(load.shared)
+    return run_case(case, load.folder, choice=load.choice, progress=tell, threads=load.threads)
 
 
-def _run_cases(study: Study, folder: Path, options: RunOptions, progress: Told | None) -> list[CaseOutcome]:
+def _applying(study: Study, model: Shared) -> Study:
+    return replace(study, cases=tuple(case.applying(model) for case in study.cases))
+
+
+def _needs_model(study: Study, choice: Choice) -> bool:
+    """Whether a step that is asked for builds on the model of all cases."""
+    if not choice.only or POPULATION in choice.only:
+        return True
+    return any(POPULATION in step.after for case in study.modelled for step in choice.of(case))
+
+
+def _with_model(study: Study, folder: Path, options: RunOptions, told: Told) -> tuple[Study, Modelled | None]:
+    """Fit the model of all cases, unless it is there, and hand it to them."""
+    if study.population is None:
+        if not options.choice.only:
+            tidy(folder)
+        return study, None
+    if not _needs_model(study, options.choice):
+        return study, None
+    fit = planned(study, folder, threads=options.threads, keep_hashes=True)
+    if fit is None:
+        return study, None
+    if outlook(fit, forced=POPULATION in options.choice.force).why:
+        # On a cluster where its images are at hand; here in this process, whatever the number of workers.
+        where = options.compute if options.compute.scheduler else Compute(workers=0)
+        task = Task(POPULATION, fit, population_needs(study.modelled, len(fit.part.features)))
+        ended = next(iter(list(run_tasks([task], fit_model, where, told))))
+        modelled = Modelled(of=len(fit.members), failed=ended.error) if ended.error else ended.result
+        told(POPULATION, 1.0, "failed" if modelled.failed else "done")
+    else:
+        modelled = kept(fit)
+    return _applying(study, shared(fit, modelled.failed)), modelled
+
+
+def _run_cases(study: Study, folder: Path, options: RunOptions, told: Told) -> list[CaseOutcome]:
     tasks = [
-        Task(case.pseudonym, _Load(case, folder, case.folder, options.choice, options.threads), case_needs(case))
+        Task(
+            case.pseudonym, _Load(case, folder, case.folder, options.choice, options.threads, case.shared),
+            case_needs(case),
+        )
         for case in study.cases
-    ]
-    told = progress or (lambda _case, _done, _note: None)
+    ]  # fmt: skip
     ended = {one.name: one for one in _told_ends(run_tasks(tasks, _work, options.compute, told), told)}
     return [_outcome(case.pseudonym, ended.get(case.pseudonym)) for case in study.cases]
 
@@ -283,16 +337,19 @@ def _outcome(name: str, ended: Ended | None) -> CaseOutcome:
     return CaseOutcome(name, failed={"run": ended.error}) if ended.error else ended.result
 
 
-def _finish(study: Study, folder: Path, outcomes: list[CaseOutcome], *, only: bool) -> StudyOutcome:
+def _finish(
+    study: Study, folder: Path, outcomes: list[CaseOutcome], modelled: Modelled | None, *, only: bool
+) -> StudyOutcome:
     """Pool patients and write the study's page."""
     if study.alone or only:
         alone = folder / study.cases[0].pseudonym / "report" / "report.html" if study.alone else None
-        return StudyOutcome(folder, tuple(outcomes), None, alone if alone is not None and alone.is_file() else None)
+        page = alone if alone is not None and alone.is_file() else None
+        return StudyOutcome(folder, tuple(outcomes), None, page, modelled)
     pooled = None
     if study.cohort is not None:
         pooled = _pooled(study, study.cohort, folder, outcomes)
-    page = write_study_page(study, folder, outcomes, pooled)
-    return StudyOutcome(folder, tuple(outcomes), pooled, page)
+    page = write_study_page(study, folder, outcomes, pooled, modelled)
+    return StudyOutcome(folder, tuple(outcomes), pooled, page, modelled)
 
 
 def _pooled(study: Study, cohort: CohortPart, folder: Path, outcomes: list[CaseOutcome]) -> Pooled:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comould.io.output import provenance
+from comould.study.case_steps import POPULATION
 from comould.study.fingerprint import HashCache, code_of
+from comould.study.population_step import CASES, MEANS
 from comould.study.step_store import Ingredients, StepStore
 
 if TYPE_CHECKING:
     from comould.study.case_file import Case
     from comould.study.pipeline import CaseOutcome
+    from comould.study.population_step import Modelled
     from comould.study.study_file import CohortPart, Study
 
 COHORT = "cohort"
@@ -90,7 +93,13 @@ def pool(cases: Sequence[Case], part: CohortPart, folder: Path, hashes: HashCach
     return Pooled(len(cases))
 
 
-def write_study_page(study: Study, folder: Path, outcomes: Sequence[CaseOutcome], pooled: Pooled | None) -> Path:
+def write_study_page(
+    study: Study,
+    folder: Path,
+    outcomes: Sequence[CaseOutcome],
+    pooled: Pooled | None,
+    modelled: Modelled | None = None,
+) -> Path:
     """Write ``report.html`` of a study: how each case stands, its report, and what patients say together.
 
     Parameters
@@ -103,6 +112,8 @@ def write_study_page(study: Study, folder: Path, outcomes: Sequence[CaseOutcome]
         How each case ended.
     pooled
         What became of the cohort.
+    modelled
+        What became of the habitat model of all cases.
 
     Returns
     -------
@@ -120,8 +131,13 @@ def write_study_page(study: Study, folder: Path, outcomes: Sequence[CaseOutcome]
             cohort=_table(folder, pooled),
             forest=folder / COHORT / "forest.png" if pooled and not pooled.failed else None,
             not_pooled=pooled.failed if pooled else "",
+            model=_model(study, folder, outcomes, modelled),
             provenance=provenance(
-                parameters={"cases": len(study.cases), "cohort": study.cohort.model_dump() if study.cohort else None},
+                parameters={
+                    "cases": len(study.cases),
+                    "population": study.population.model_dump() if study.population else None,
+                    "cohort": study.cohort.model_dump() if study.cohort else None,
+                },
                 libraries=("scipy", "pandas"),
             ),
         ),
@@ -161,6 +177,32 @@ def _tissue(folder: Path, case: Case, done: Sequence[str]) -> dict[str, Any]:
         shifts = pd.read_csv(tests / "shift_summary.csv")
         parts["lost_mm"] = float(shifts.loc[shifts["claimed"], "lost_mm"].median())
     return parts
+
+
+def _model(study: Study, folder: Path, outcomes: Sequence[CaseOutcome], modelled: Modelled | None) -> Any:
+    """Gather what the page says of the habitats all cases share: their means, and their share of each case."""
+    import pandas as pd
+
+    from comould import report
+
+    if modelled is None or study.population is None:
+        return None
+    told: dict[str, Any] = {name: getattr(modelled, name) for name in ("cases", "of", "left_out", "notes", "failed")}
+    if modelled.failed:
+        return report.StudyModel(**told)
+    shares = {}
+    for case, one in zip(study.cases, outcomes, strict=True):
+        own = folder / case.pseudonym / "habitats" / "habitats.csv"
+        if case.shared is not None and "habitats" in (*one.ran, *one.kept) and own.is_file():
+            table = pd.read_csv(own, index_col=0)
+            shares[case.pseudonym] = {str(name): float(part) for name, part in table["fraction"].items()}
+    return report.StudyModel(
+        **told,
+        by_case=study.population.scaling == "case",
+        means=pd.read_csv(folder / POPULATION / MEANS, index_col=0),
+        shares=shares,
+        basis=pd.read_csv(folder / POPULATION / CASES, index_col=0, dtype={"case": str}),
+    )
 
 
 def _table(folder: Path, pooled: Pooled | None) -> Any:

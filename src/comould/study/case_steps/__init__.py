@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comould.study.case_file import Case
-from comould.study.case_steps.imaging import HABITATS, MOULD, READ
+from comould.study.case_steps.imaging import HABITATS, MOULD, POPULATION, READ
 from comould.study.case_steps.job import Job, Step
 from comould.study.case_steps.telling import REPORT
 from comould.study.case_steps.tissue import SECTIONS, SPOTS, TESTS
@@ -11,7 +11,7 @@ from comould.study.case_steps.tissue import SECTIONS, SPOTS, TESTS
 STEPS: tuple[Step, ...] = (READ, MOULD, HABITATS, SECTIONS, SPOTS, TESTS, REPORT)
 NAMES = tuple(step.name for step in STEPS)
 
-__all__ = ["NAMES", "STEPS", "Job", "Step", "steps_of"]
+__all__ = ["NAMES", "POPULATION", "STEPS", "Job", "Step", "steps_of"]
 
 
 def steps_of(case: Case) -> tuple[Step, ...]:

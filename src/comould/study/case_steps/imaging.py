@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ from comould.study.case_steps.job import Job, Step, in_order
 if TYPE_CHECKING:
     import pandas as pd
     import SimpleITK as sitk
+
+POPULATION = "population"
+"""The step of a study that fits one habitat model for all cases."""
 
 
 def _images(case: Case) -> dict[str, Path]:
@@ -127,8 +131,11 @@ def _habitats(job: Job) -> None:
         return
     from comould.study.habitats_case import STEPS, run_habitats
 
+    options = part.options(job.case.seed)
+    if job.case.shared is not None:
+        options = replace(options, model=job.case.shared.model)
     run_habitats(
-        job.case.images, job.mask, job.folder, options=part.options(job.case.seed),
+        job.case.images, job.mask, job.folder, options=options,
         progress=in_order(STEPS, job.tell),
     )  # fmt: skip
 
@@ -185,7 +192,7 @@ HABITATS = Step(
     "habitats",
     wanted=lambda case: case.habitats is not None,
     run=_habitats,
-    after=("read",),
+    after=("read", POPULATION),
     inputs=_habitat_inputs,
     parameters=_habitat_parameters,
     code=("habitats", "io", "space", "study/habitats_case", "study/habitat_options", "study/case_steps/imaging"),
