@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,8 +16,10 @@ HOSTILE = "<script>alert(1)</script>"
 def page(tmp_path_factory, read_page):
     cohort = pd.DataFrame(
         {
-            "feature": ["A", "B"], "habitat": ["H1", "H1"], "testable": [True, False], "correlation": [0.4, 0.1],
-            "low": [0.2, -0.2], "high": [0.6, 0.4], "p": [1e-4, 0.6], "q": [0.01, 0.6], "n_patients": [3, 3],
+            "feature": ["A", "B"], "kind": "gene", "habitat": ["H1", "H1"], "testable": [True, False],
+            "estimate": np.arctanh([0.4, 0.1]), "low": np.arctanh([0.2, -0.2]), "high": np.arctanh([0.6, 0.4]),
+            "predicted_low": [0.1, np.nan], "predicted_high": [0.9, np.nan], "p": [1e-4, np.nan], "q": [0.01, np.nan],
+            "n_patients": [3, 1], "carried_by": ["patient A1 (sign lost)", ""],
         }
     )  # fmt: skip
     cases = (
@@ -26,21 +29,32 @@ def page(tmp_path_factory, read_page):
     )
     path = tmp_path_factory.mktemp("study") / "report.html"
     provenance = {"versions": {"comould": "1.2"}, "parameters": {"cases": 3}}
-    report = StudyReport("Three cases", cases=cases, cohort=cohort, provenance=provenance)
+    report = StudyReport(
+        "Three cases", cases=cases, cohort=cohort, cohort_page="cohort/report.html", provenance=provenance
+    )
     return read_page(write_study(report, path).read_text(encoding="utf-8"))
 
 
 def test_chapters_and_order(page):
-    names = ["cases", "tissue", "cohort", "failed", "limits", "checklists", "provenance"]
+    names = ["cases", "cohort", "failed", "limits", "checklists", "provenance"]
     assert [a["id"] for a in page.all("section")] == names
     assert page.all("script") == []
     assert HOSTILE in page.text
 
 
 def test_verdicts_and_lost_claims_are_told_case_by_case(page):
-    assert re.search(r"A1 5 0 1 7 1\.25", page.text)
-    assert re.search(r"A3 – – – 0 –", page.text)
-    assert "1 of 1 pooled rows are claimed" in page.text
+    assert re.search(r"A1 done, see sections Leeds 5 accepted, 1 rejected 7 1\.2 mm", page.text)
+    assert re.search(r"A2 failed: sections York – – –", page.text)
+    assert re.search(r"A3 done York – 0 –", page.text)
+    assert page.links.count("A1/report.html") == 1
+
+
+def test_pooled_rows_say_correlations_and_lead_to_their_own_page(page):
+    """Intervals are stored as Fisher's z; what is read are correlations."""
+    assert re.search(r"A · H1 0\.40 \(0\.20 to 0\.60\) 1\.0 × 10⁻⁴ 0\.01 3 patient A1", page.text)
+    assert "1 of 1 pooled rows is claimed at FDR 0.1. It would be lost without a single patient" in page.text
+    assert "cohort/report.html" in page.links
+    assert page.all("img") == []
 
 
 def test_lists_know_the_centres_and_no_more(page):

@@ -129,7 +129,7 @@ def combine(
 
 
 FILES = (
-    ("Table", "cohort.csv"), ("Forest", "forest.png"), ("Patients", "patients.png"),
+    ("Report", "report.html"), ("Table", "cohort.csv"), ("Forest", "forest.png"), ("Patients", "patients.png"),
     ("Left out", "centres_left_out.csv"), ("Everything", ""),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from comould._lazy import attach
 if TYPE_CHECKING:
     from comould.report.associations import AssociationReport, write_associations
     from comould.report.case import CaseReport
+    from comould.report.cohort import CohortReport, write_cohort
     from comould.report.habitats import HabitatReport, write_habitats
     from comould.report.marker_plate import write_marker_plate
     from comould.report.sheet import CuttingSheet, cutting_sheet
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssociationReport",
     "CaseReport",
+    "CohortReport",
     "CuttingSheet",
     "HabitatReport",
     "StudyCase",
@@ -31,6 +33,7 @@ __all__ = [
     "cutting_sheet",
     "write_associations",
     "write_case",
+    "write_cohort",
     "write_habitats",
     "write_marker_plate",
     "write_study",
@@ -41,6 +44,7 @@ __getattr__, __dir__ = attach(
     {
         "AssociationReport": "associations",
         "CaseReport": "case",
+        "CohortReport": "cohort",
         "CuttingSheet": "sheet",
         "HabitatReport": "habitats",
         "StudyCase": "study",
@@ -49,6 +53,7 @@ __getattr__, __dir__ = attach(
         "cutting_sheet": "sheet",
         "write_associations": "associations",
         "write_case": "write",
+        "write_cohort": "cohort",
         "write_habitats": "habitats",
         "write_marker_plate": "marker_plate",
         "write_study": "study",

@@ -186,6 +186,6 @@ def flat_items(data: Mapping[str, Any] | None, most: int = 60) -> list[tuple[str
 
 def chapter(id: str, name: str, heading: str, text: str = "", **rest: Any) -> dict[str, Any]:
     """Make a page's chapter: what it does not have is empty, so that a template may ask for anything."""
-    lists = ("legend", "pictures", "charts", "tables", "points", "lists", "pairs")
-    empty = dict.fromkeys(lists, ()) | {"judged": None, "beside": False, "truth": False}
+    lists = ("legend", "pictures", "charts", "forests", "tables", "points", "links", "lists", "pairs")
+    empty = dict.fromkeys(lists, ()) | {"judged": None, "cases": None, "beside": False, "truth": False}
     return {"id": id, "name": name, "heading": heading, "text": text} | empty | rest

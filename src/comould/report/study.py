@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comould.report import checklists
-from comould.report.facts import Figure, Table, chapter, flat_items, number
-from comould.report.home import VERDICT_WORDS
-from comould.report.pictures import Picture
+from comould.report.cohort import pooled_chapter
+from comould.report.cohort import summary as of_cohort
+from comould.report.facts import Figure, chapter, flat_items
+from comould.report.study_cases import cases_chapter
 from comould.report.study_model import StudyModel, model_chapter, model_limits
 from comould.report.write import check_path, page, put
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_ROWS = 15
-COLUMNS = ("correlation", "low", "high", "p", "q", "n_patients", "carried_by")
 LIMITS = (
     (
         "The patient is the unit",
@@ -79,8 +78,8 @@ class StudyReport:
         In the order of the study.
     cohort
         Table of :func:`comould.associate.cohort`; None without one.
-    forest
-        PNG of the strongest rows.
+    cohort_page
+        The cohort's own page, relative to the study's; empty when there is none.
     not_pooled
         Why patients were not pooled; empty when they were or nobody asked.
     model
@@ -93,7 +92,7 @@ class StudyReport:
     simulated: bool = False
     cases: Sequence[StudyCase] = ()
     cohort: pd.DataFrame | None = None
-    forest: Path | None = None
+    cohort_page: str = ""
     not_pooled: str = ""
     model: StudyModel | None = None
     provenance: Mapping[str, Any] | None = None
@@ -123,16 +122,16 @@ def write_study(report: StudyReport, path: str | Path) -> Path:
     limits = chapter("limits", "Limits", "What this does not show", points=(*LIMITS, *model_limits(report.model)))
     parts = [
         model_chapter(report.model),
-        _tissue(report),
         _cohort(report),
         _failed(report),
         limits,
         _checklists(report),
         _provenance(report),
     ]
-    chapters = [one for one in parts if one is not None]
+    chapters = [cases_chapter(report.cases), *(one for one in parts if one is not None)]
+    eyebrow = "comould study" + " · simulated" * report.simulated
     text = page(
-        "study.html.j2", title=report.title, summary=summary(report), numbers=_numbers(report), cases=report.cases,
+        "study.html.j2", eyebrow=eyebrow, title=report.title, summary=summary(report), numbers=_numbers(report),
         chapters=chapters,
     )  # fmt: skip
     return put(text, path)
@@ -144,10 +143,7 @@ def summary(report: StudyReport) -> str:
     said = "Simulated cases. " if report.simulated else ""
     said += f"{done} of {len(report.cases)} cases are done"
     said += "." if done == len(report.cases) else "; the others are named below, with what went wrong."
-    if report.cohort is not None:
-        tested = report.cohort[report.cohort["testable"].astype(str).str.lower() == "true"]
-        said += f" {int((tested['q'].astype(float) <= 0.1).sum())} of {len(tested)} pooled rows are claimed at FDR 0.1."
-    return said
+    return said if report.cohort is None else f"{said} {of_cohort(report.cohort)}"
 
 
 def _numbers(report: StudyReport) -> list[Figure]:
@@ -157,29 +153,6 @@ def _numbers(report: StudyReport) -> list[Figure]:
     found += [(failed, "failed")] if failed else []
     found += [(len(centres), "centres")] if centres else []
     return [Figure(str(count), "", what) for count, what in found]
-
-
-def _tissue(report: StudyReport) -> dict[str, Any] | None:
-    """Tell case by case what became of its sections, its claims, and how far a claim survives displaced spots."""
-    told = [case for case in report.cases if case.verdicts or case.claimed is not None]
-    if not told:
-        return None
-    rows = [
-        [
-            case.name,
-            *(number(case.verdicts.get(verdict, 0)) if case.verdicts else "–" for verdict in VERDICT_WORDS),
-            number(case.claimed),
-            number(case.lost_mm),
-        ]
-        for case in told
-    ]
-    headings = ["case", *(word.lower() for word in VERDICT_WORDS.values()), "claims", "lost at, mm"]
-    caption = (
-        "Sections by verdict; claims of the spatial test; median displacement of the spots at which claims are lost. "
-        "A claim that survives any displacement does not come from the place."
-    )
-    tables = [(caption, Table(headings, rows, [False] * len(rows)))]
-    return chapter("tissue", "Tissue", "Sections and claims, case by case", tables=tables)
 
 
 def _checklists(report: StudyReport) -> dict[str, Any]:
@@ -206,31 +179,13 @@ def _provenance(report: StudyReport) -> dict[str, Any] | None:
 
 
 def _cohort(report: StudyReport) -> dict[str, Any] | None:
-    made = chapter("cohort", "Cohort", "What the patients say together")
     if report.not_pooled:
-        return made | {"text": f"Not pooled: {report.not_pooled}"}
+        text = f"Not pooled: {report.not_pooled}"
+        return chapter("cohort", "Cohort", "What the patients say together", text)
     if report.cohort is None:
         return None
-    columns = [name for name in COLUMNS if name in report.cohort]
-    rows = [
-        [f"{row['feature']} in {row['habitat']}", *(number(row[name]) for name in columns)]
-        for row in report.cohort.head(MOST_ROWS).to_dict("records")
-    ]
-    table = Table(["row", *(name.replace("_", " ") for name in columns)], rows, [False] * len(rows))
-    pictures = [_forest(report.forest)] if report.forest is not None and report.forest.is_file() else []
-    return made | {"pictures": pictures, "tables": [("The strongest rows", table)]}
-
-
-def _forest(path: Path) -> Picture:
-    import base64
-
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        width, height = picture.size
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    alt = "Forest plot of the strongest pooled rows, with their intervals"
-    return Picture(source=f"data:image/png;base64,{data}", alt=alt, caption="", width=width // 2, height=height // 2)
+    links = [(report.cohort_page, "Patients apart, and how they were pooled")] if report.cohort_page else []
+    return pooled_chapter(report.cohort) | {"links": links}
 
 
 def _failed(report: StudyReport) -> dict[str, Any] | None:

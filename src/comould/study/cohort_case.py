@@ -13,6 +13,9 @@ from comould.errors import InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
 
 TABLE, FOREST, PATIENTS, LEFT_OUT = "cohort.csv", "forest.png", "patients.png", "centres_left_out.csv"
+PAGE = "report.html"
+APART = 3
+"""Strongest rows that are shown patient by patient."""
 RESULT = "associations.csv"
 _DPI = 150
 _TEXT = {"feature": str, "kind": str, "habitat": str, "reason": str}
@@ -116,6 +119,18 @@ def read_associations(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def read_pooled(path: str | Path) -> pd.DataFrame:
+    """Read a table of pooled patients that :func:`run_cohort` or :func:`run_combine` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is no such table.
+    """
+    table = read_associations(path)
+    return table.assign(carried_by=table["carried_by"].fillna("").astype(str)) if "carried_by" in table else table
+
+
 def run_cohort(
     results: Mapping[str, str | Path],
     out: str | Path,
@@ -134,8 +149,8 @@ def run_cohort(
     results
         Patient to the CSV of associations.
     out
-        Folder to write: ``cohort.csv``, ``forest.png`` (the strongest rows), ``patients.png`` (every patient of the
-        strongest), ``manifest.json``.
+        Folder to write: ``report.html``, ``cohort.csv``, ``forest.png`` (the strongest rows), ``patients.png`` (every
+        patient of the strongest), ``manifest.json``.
     centres
         Patient to centre.
     export
@@ -152,7 +167,7 @@ def run_cohort(
     InputError
         For whatever is wrong with tables, options or the folder.
     """
-    from comould import pl
+    from comould import pl, report
     from comould.associate import cohort, export_summary, feature_effects
 
     check_target(out, overwrite=overwrite)
@@ -161,19 +176,23 @@ def run_cohort(
     with atomic_directory(out, overwrite=overwrite) as folder:
         table.to_csv(folder / TABLE, index=False)
         _picture(pl.forest(table.head(top)), folder / FOREST)
-        best = table.iloc[0]
-        row = feature_effects(
-            tables, best["feature"], best["habitat"], kind=best["kind"], centres=centres or None, **options
+        strongest: list[Any] = list(table[table["estimate"].notna()].head(APART).itertuples())
+        apart = [
+            feature_effects(tables, row.feature, row.habitat, kind=row.kind, centres=centres or None, **options)
+            for row in strongest
+        ]
+        _picture(pl.forest(apart[0]), folder / PATIENTS)
+        made = _manifest(folder, table, {f"patient_{k:03d}": path for k, path in enumerate(results.values(), 1)}, seed)
+        n_centres = len(set(centres.values())) if centres else 0
+        report.write_cohort(
+            report.CohortReport(table, len(tables), n_centres, top=top, patients=apart, provenance=made), folder / PAGE
         )
-        _picture(pl.forest(row), folder / PATIENTS)
-        _manifest(folder, table, {f"patient_{k:03d}": path for k, path in enumerate(results.values(), 1)}, seed)
         if export is not None:
             # Before the folder takes its place: a summary that cannot be written leaves nothing behind.
             export_summary(
                 tables, export.path, centre=export.centre, digits=export.digits, overwrite=overwrite,
                 min_patients=int(options.get("min_patients", 5)),
             )  # fmt: skip
-    n_centres = len(set(centres.values())) if centres else 0
     return CohortResult(Path(out), table, len(tables), n_centres, export.path if export else None)
 
 
@@ -187,7 +206,7 @@ def run_combine(
     summaries
         Files of :func:`comould.associate.export_summary`.
     out
-        Folder to write: ``cohort.csv``, ``forest.png``, ``centres_left_out.csv``, ``manifest.json``.
+        Folder to write: ``report.html``, ``cohort.csv``, ``forest.png``, ``centres_left_out.csv``, ``manifest.json``.
     top
         Rows of the forest.
     overwrite
@@ -200,7 +219,7 @@ def run_combine(
     InputError
         For whatever is wrong with the summaries, options or the folder.
     """
-    from comould import pl
+    from comould import pl, report
     from comould.associate import combine_summaries, leave_one_centre_out
 
     check_target(out, overwrite=overwrite)
@@ -208,12 +227,20 @@ def run_combine(
     with atomic_directory(out, overwrite=overwrite) as folder:
         table.to_csv(folder / TABLE, index=False)
         _picture(pl.forest(table.head(top)), folder / FOREST)
-        if len(summaries) > 1:
-            rest = leave_one_centre_out(summaries, **options)
+        rest = leave_one_centre_out(summaries, **options) if len(summaries) > 1 else {}
+        if rest:
             parts = [part.assign(left_out=name) for name, part in rest.items()]
             pd.concat(parts, ignore_index=True).to_csv(folder / LEFT_OUT, index=False)
-        _manifest(folder, table, {f"summary_{k}": path for k, path in enumerate(summaries, 1)}, None)
-    return CohortResult(Path(out), table, int(table.attrs["n_patients"]), len(summaries))
+        made = _manifest(folder, table, {f"summary_{k}": path for k, path in enumerate(summaries, 1)}, None)
+        result = CohortResult(Path(out), table, int(table.attrs["n_patients"]), len(summaries))
+        report.write_cohort(
+            report.CohortReport(
+                table, result.n_patients, result.n_centres, title="What the centres say together",
+                command="comould combine", top=top, left_out=rest, provenance=made,
+            ),
+            folder / PAGE,
+        )  # fmt: skip
+    return result
 
 
 def run_power(
@@ -259,9 +286,10 @@ def run_power(
     return table, needed
 
 
-def _manifest(folder: Path, table: pd.DataFrame, inputs: Mapping[str, str | Path], seed: int | None) -> None:
+def _manifest(folder: Path, table: pd.DataFrame, inputs: Mapping[str, str | Path], seed: int | None) -> dict[str, Any]:
     record = provenance(inputs=inputs, parameters=table.attrs.get("parameters", {}), seed=seed)
     write_json(folder / "manifest.json", {**record, "n_patients": table.attrs.get("n_patients"), "n_rows": len(table)})
+    return record
 
 
 def _picture(drawn: Any, path: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from comould.study.study_file import CohortPart, Study
 
 COHORT = "cohort"
-CODE = ("associate", "pl", "study/cohort_case", "study/study_steps")
+CODE = ("associate", "pl", "report", "study/cohort_case", "study/study_steps")
 LEAST = 2
 
 
@@ -129,7 +129,7 @@ def write_study_page(
             simulated=all(case.simulated for case in study.cases),
             cases=rows,
             cohort=_table(folder, pooled),
-            forest=folder / COHORT / "forest.png" if pooled and not pooled.failed else None,
+            cohort_page=_page_of_cohort(folder, pooled),
             not_pooled=pooled.failed if pooled else "",
             model=_model(study, folder, outcomes, modelled),
             provenance=provenance(
@@ -206,10 +206,14 @@ def _model(study: Study, folder: Path, outcomes: Sequence[CaseOutcome], modelled
 
 
 def _table(folder: Path, pooled: Pooled | None) -> Any:
-    import pandas as pd
+    from comould.study.cohort_case import TABLE, read_pooled
 
-    path = folder / COHORT / "cohort.csv"
-    if pooled is None or pooled.failed or not path.is_file():
-        return None
-    text = {"feature": str, "kind": str, "habitat": str, "reason": str}
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"p": [""], "q": [""], "correlation": [""]})
+    path = folder / COHORT / TABLE
+    return None if pooled is None or pooled.failed or not path.is_file() else read_pooled(path)
+
+
+def _page_of_cohort(folder: Path, pooled: Pooled | None) -> str:
+    from comould.study.cohort_case import PAGE
+
+    own = Path(COHORT) / PAGE
+    return own.as_posix() if pooled and not pooled.failed and (folder / own).is_file() else ""
