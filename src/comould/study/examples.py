@@ -57,8 +57,8 @@ habitats:
 #   n_surrogates: 999
 #   fdr: 0.1
 
-report:
-  title: Case report
+# report:
+#   title: A heading of your own     # Case and its pseudonym when left out
 
 seed: 0
 """
@@ -75,14 +75,21 @@ defaults:                    # what a case says itself goes before
     settings: {spacing_mm: 5}
   habitats:
     features: [intensity.voxel]
-#    model: model.json       # one model for all patients
+#    prepare: {T2: zscore}   # hu, adc, zscore, n4, joined by +
+#    model: model.json       # one model for all patients that is there already
   tests:                     # for cases that have spots
     genesets: [immune]
     null: variogram
   seed: 0
 
+# One model of habitats, fitted over all cases before each applies it, so that they mean the same in every patient:
+# population:
+#   features: [intensity.voxel]
+#   n_habitats: 3            # chosen when left out
+#   scaling: stored          # stored: one scale for all (HU, ADC, normalised MR); case: each on its own
+
 # cohort:
-#   habitats: model          # model: all apply one model; labels: label 1 is label 1
+#   habitats: labels         # model: all apply one model, as with a population; labels: label 1 is label 1
 #   method: REML             # REML, DL or PM
 #   hartung_knapp: truncated
 #   min_patients: 5
