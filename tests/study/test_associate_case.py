@@ -103,6 +103,9 @@ def test_spots_of_rejected_sections_stay_out_and_are_named(done):
     spots = ad.read_h5ad(result.folder / "spots.h5ad")
     assert spots.n_obs == 1200
     assert set(spots.obs["habitat"]) == {"H1", "H2"}
+    scores = spots.obs.groupby("habitat", observed=True)["score_truth"].mean()
+    assert scores["H1"] > scores["H2"] + 0.2
+    assert '"label":"set truth"' in (result.folder / "report.html").read_text()
     assert spots.obs["edge_mm"].between(0, 12.1).all()
 
 

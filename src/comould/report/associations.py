@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from comould.errors import InputError
 from comould.pl import associations_figure as claims_of
@@ -16,6 +17,8 @@ from comould.report.write import check_path, page, put
 
 if TYPE_CHECKING:
     import pandas as pd
+    import SimpleITK as sitk
+    from anndata import AnnData
 
     from comould.associate.scrutiny import Plausible, ShiftCurve
 
@@ -50,6 +53,10 @@ class AssociationReport:
         Of :func:`comould.associate.calibrate`.
     coverage
         Index section; ``n_spots``, ``n_outside`` (no habitat there) and perhaps ``verdict`` of its registration.
+    spots, labels, mask
+        What was tested, with habitats and scores of gene sets (:func:`comould.associate.score`), at its place in the
+        patient; the map it was tested against; the specimen, where it is known. Spots and map are needed to show
+        places.
     left_out
         Sections whose spots did not enter, with the reason.
     provenance, seconds
@@ -70,6 +77,9 @@ class AssociationReport:
     controls: pd.DataFrame | None = None
     calibration: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
+    spots: AnnData | None = None
+    labels: sitk.Image | None = None
+    mask: sitk.Image | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -140,9 +150,16 @@ def write_associations(report: AssociationReport, path: str | Path) -> Path:
     InputError
         If the path does not end in ``.html`` or has no folder.
     """
+    from comould.report import explore
     from comould.report.association_chapters import chapters
+    from comould.report.association_places import places
 
     path = check_path(path)
+    made, shown = chapters(report), places(report)
+    if shown is not None:
+        # After claims and sets, which say what to look for.
+        made.insert(sum(one["id"] in {"claims", "sets"} for one in made), shown)
+    script = explore.scripts() if shown else ""
     text = page(
         "associations.html.j2",
         title=report.title,
@@ -150,7 +167,9 @@ def write_associations(report: AssociationReport, path: str | Path) -> Path:
         summary=summary(report),
         numbers=key_figures(report),
         alerts=alerts(report),
-        chapters=chapters(report),
+        chapters=made,
+        policy=explore.policy(script),
+        script=Markup(script),
     )
     return put(text, path)
 

@@ -32,7 +32,8 @@ class CaseReport:
     mould
         The mould; its plan is used when ``plan`` is not given.
     image, mask
-        The volume shown beneath everything, and the specimen. Planes, sections and habitats need both.
+        The volume shown beneath everything, and the specimen. Planes, sections and habitats need both; the specimen
+        alone can be turned.
     plan
         The cutting planes.
     sections
@@ -69,7 +70,7 @@ class CaseReport:
     Raises
     ------
     InputError
-        If the mask goes without its image, section ids repeat, or a table lacks a column.
+        If the image goes without its mask, section ids repeat, or a table lacks a column.
     """
 
     title: str = "Case report"
@@ -100,8 +101,8 @@ class CaseReport:
         ids = [section.id for section in self.sections]
         if twice := sorted({i for i in ids if ids.count(i) > 1}):
             problems.append(f"section ids used twice: {', '.join(twice)}")
-        if (self.image is None) != (self.mask is None):
-            problems.append("image and mask go together, one of them is missing")
+        if self.image is not None and self.mask is None:
+            problems.append("image and mask go together, the mask is missing")
         wanted = {
             "errors": ("section", "error_mm", "nothing_mm"),
             "results": ("feature", "p_spatial", "q_spatial", "p_naive", "q_naive"),

@@ -143,7 +143,8 @@ def run_associations(
     -----
     Written: ``associations.csv`` (all rows), ``genes.csv`` (one a gene), ``shift_summary.csv`` and ``shift_curve.csv``
     (displaced on purpose: a row a claim, and every point), ``plausible.csv``, ``controls.csv``, ``calibration.csv``
-    (when asked for), ``spots.h5ad`` (what was tested, with habitats sampled), ``report.html`` and ``manifest.json``
+    (when asked for), ``spots.h5ad`` (what was tested, with habitats sampled and gene
+    sets scored), ``report.html`` and ``manifest.json``
     with hashes of all inputs. A control that is not null does not stop the run: the report says it first.
     """
     from comould import associate
@@ -162,6 +163,7 @@ def run_associations(
             spots, genesets=ready.genesets, null=o.null, n_surrogates=o.n_surrogates, seed=o.seed, progress=done,  # type: ignore[arg-type]
             **o.of_test(),
         )  # fmt: skip
+    scored(spots, ready.genesets, o.layer)
     shift, plausible, controls = _look_again(run, ready, spots, table)
     calibration = _calibrated(run, spots) if o.calibrate else None
     result = AssociateResult(
@@ -226,6 +228,30 @@ def sampled(ready: Ready) -> AnnData:
     return spots
 
 
+def scored(spots: AnnData, genesets: Mapping[str, GeneSet], layer: str = "") -> None:
+    """Write the score of every gene set at every spot, as it was tested, so that pages can show where a set is high.
+
+    Parameters
+    ----------
+    spots
+        What was tested; changed in place as by :func:`comould.associate.score`. Sets of which no gene is measured
+        have no score.
+    genesets
+        By name.
+    layer
+        Layer with the raw counts; ``""`` takes ``X``.
+    """
+    from comould import associate
+
+    measured = {name: genes for name, genes in genesets.items() if genes.resolved(spots.var_names).found}
+    if not measured:
+        return
+    with warnings.catch_warnings():
+        # Which genes of a set are not measured is told by the test.
+        warnings.simplefilter("ignore", ComouldWarning)
+        associate.score(spots, measured, layer=layer)
+
+
 def _coverage(spots: AnnData, loaded: LoadedSpots) -> pd.DataFrame:
     import pandas as pd
 
@@ -288,7 +314,7 @@ def _write(run: _Run, ready: Ready, spots: AnnData, result: AssociateResult, fol
         files = _write_tables(result, folder)
         spots.write_h5ad(folder / "spots.h5ad")
         done(0.3)
-        _write_report(run, ready, result, made, folder)
+        _write_report(run, ready, spots, result, made, folder)
     write_json(
         folder / "manifest.json",
         {
@@ -349,7 +375,9 @@ def _write_tables(result: AssociateResult, folder: Path) -> dict[str, str]:
     return {name: said for name, (table, said) in tables.items() if table is not None}
 
 
-def _write_report(run: _Run, ready: Ready, result: AssociateResult, made: Mapping[str, Any], folder: Path) -> None:
+def _write_report(
+    run: _Run, ready: Ready, spots: AnnData, result: AssociateResult, made: Mapping[str, Any], folder: Path
+) -> None:
     from comould import report
 
     report.write_associations(
@@ -362,6 +390,9 @@ def _write_report(run: _Run, ready: Ready, result: AssociateResult, made: Mappin
             controls=result.controls,
             calibration=result.calibration,
             coverage=result.coverage,
+            spots=spots,
+            labels=ready.habitats.labels,
+            mask=ready.mask,
             left_out=result.left_out,
             provenance=made,
             seconds=dict(run.seconds),

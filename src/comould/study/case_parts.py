@@ -17,6 +17,39 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class StructureRow(Part):
+    """A vessel, tube or contact that the mould shows or makes room for."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="What it is called in the mould")
+    file: InsidePath | None = Field(None, description="A label map of its own, on any grid")
+    roi: int | str | None = Field(None, description="Or a region of the case's mask")
+    role: Literal["inlay", "window"] = Field("inlay", description="A coloured part, or an opening in the wall")
+    colour: str | None = Field(None, pattern=r"^#[0-9A-Fa-f]{6}$", description="Of an inlay; one of ours when left out")
+
+    @model_validator(mode="after")
+    def _sound(self) -> StructureRow:
+        if (self.file is None) == (self.roi is None):
+            msg = "needs a file, or a roi of the mask; one of them"
+            raise ValueError(msg)
+        if self.role == "window" and self.colour is not None:
+            msg = "is a window, so its colour would do nothing"
+            raise ValueError(msg)
+        return self
+
+
+class CoresPart(Part):
+    """Cores to punch from the habitats of each slab, with printable plates."""
+
+    per_habitat: int = Field(2, ge=1, le=50, description="For each habitat and slab")
+    diameter_mm: float = Field(4.0, ge=0.5, le=30, description="Of the punch")
+    depth_mm: float | None = Field(None, gt=0, description="How deep; through the slab when left out")
+    min_border_mm: float = Field(0.5, ge=0, le=20, description="Least distance to the habitat's border")
+    min_edge_mm: float = Field(1.0, ge=0, le=20, description="Least distance to the specimen's edge")
+    min_apart_mm: float = Field(2.0, ge=0, le=50, description="Least tissue between two cores")
+    min_purity: float = Field(0.8, ge=0, le=1, description="Share of its habitat that a core had better have")
+    unphotographed: bool = Field(False, description="Take cores also from slabs without a photographed face")
+
+
 class MouldPart(Part):
     """How the mould is built, as ``comould mould`` takes it."""
 
@@ -31,7 +64,28 @@ class MouldPart(Part):
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Values in place of the template's, as spacing_mm: 5"
     )
+    structures: list[StructureRow] = Field(default_factory=list, description="Vessels, tubes, contacts")
+    habitats: InsidePath | None = Field(
+        None, description="Label map for cores, the sheet and centre_on; those of the case when left out and needed"
+    )
+    cores: CoresPart | None = Field(None, description="Cores to punch from each habitat and slab")
+    blocks: Literal["cassette", "mega"] | Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Split slabs to fit: cassette, mega or [width, height] in mm"
+    )
     sheet: bool = Field(True, description="Write the cutting sheet")
+
+    @property
+    def needs_habitats(self) -> bool:
+        """Whether a label map of habitats shapes what is made."""
+        return self.cores is not None or self.settings.get("centre_on") == "most_habitats"
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> MouldPart:
+        names = [one.name.casefold() for one in self.structures]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            msg = f"names structure {twice[0]} twice"
+            raise ValueError(msg)
+        return self
 
     @field_validator("settings")
     @classmethod
@@ -213,4 +267,6 @@ class TestsPart(Part):
 class ReportPart(Part):
     """The report."""
 
-    title: str = Field("Case report", min_length=1, max_length=120, description="Heading; no patient data")
+    title: str | None = Field(
+        None, min_length=1, max_length=120, description="Heading; no patient data. Case and its pseudonym when left out"
+    )

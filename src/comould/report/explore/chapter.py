@@ -60,7 +60,7 @@ def _text(case: CaseReport, made: list[dict[str, Any]]) -> str:
 def _has(made: list[dict[str, Any]], groups: list[dict[str, Any]]) -> dict[str, bool]:
     """Tell which layers there are sliders for."""
     return {
-        "grey": bool(made),
+        "grey": any("grey" in one for one in made),
         "habitats": any("habitats" in one for one in made),
         "section": any("picture" in one for one in made),
         "spots": bool(groups),

@@ -15,6 +15,7 @@ from comould.pl.style import habitat_colour
 from comould.pl.view import View, grey_window, mask_points, pixel_mm
 from comould.report.case import CaseReport
 from comould.report.explore.pack import picture
+from comould.report.explore.places import planes_to_show
 from comould.report.home import section_tissue, verdict_word
 from comould.space import FloatArray
 
@@ -35,21 +36,24 @@ def stops(case: CaseReport) -> tuple[list[dict[str, Any]], dict[str, View]]:
     tuple
         The stops in the order of the plan, and the window of each plane by its id, patient mm.
     """
-    image, mask = case.image, case.mask
-    if image is None or mask is None or case.cutting is None:
+    mask = case.mask
+    cutting, alone = planes_to_show(case)
+    if mask is None or not cutting:
         return [], {}
-    points, window = mask_points(mask), grey_window(image, mask)
-    views = {plane.id: View.of_plane(plane, points) for plane in case.cutting}
-    on_plane: dict[str, list[tuple[Section, RegistrationLike]]] = {plane.id: [] for plane in case.cutting}
+    points = mask_points(mask)
+    window = (0.0, 1.0) if case.image is None else grey_window(case.image, mask)
+    views = {plane.id: View.of_plane(plane, points) for plane in cutting}
+    on_plane: dict[str, list[tuple[Section, RegistrationLike]]] = {plane.id: [] for plane in cutting}
     for section, registration in case.paired:
         if registration.plane_id in on_plane:
             on_plane[registration.plane_id].append((section, registration))
     made: list[dict[str, Any]] = []
-    for plane in case.cutting:
-        shared = _plane(case.habitats, (image, mask), views[plane.id], window)
+    for plane in cutting:
+        shared = _plane(case.habitats, (case.image, mask), views[plane.id], window)
         first = len(made)
         for section, registration in on_plane[plane.id]:
             made.append({"plane": plane.id, **_section(section, registration, views[plane.id])})
+        made += [{"plane": plane.id, "section": name, "word": "", "verdict": ""} for name in alone.get(plane.id, ())]
         if len(made) == first:
             made.append({"plane": plane.id, "section": "", "word": "", "verdict": ""})
         made[first].update(shared)
@@ -58,15 +62,13 @@ def stops(case: CaseReport) -> tuple[list[dict[str, Any]], dict[str, View]]:
 
 def planes(case: CaseReport, views: dict[str, View]) -> list[dict[str, Any]]:
     """Tell where every plane's window lies: corner of view point (0, 0) and unit vectors, patient LPS mm."""
-    if case.cutting is None:
-        return []
     return [
         {
             "id": plane.id, "origin": _rounded(views[plane.id].origin_mm), "right": _exact(views[plane.id].right),
             "down": _exact(views[plane.id].down), "x": _rounded(views[plane.id].x_mm),
             "y": _rounded(views[plane.id].y_mm), "letters": views[plane.id].edge_letters,
         }
-        for plane in case.cutting if plane.id in views
+        for plane in planes_to_show(case)[0] if plane.id in views
     ]  # fmt: skip
 
 
@@ -86,17 +88,19 @@ def habitat_legend(case: CaseReport) -> list[dict[str, Any]]:
 
 
 def _plane(
-    habitats: HabitatsLike | None, volumes: tuple[sitk.Image, sitk.Image], view: View, window: tuple[float, float]
+    habitats: HabitatsLike | None,
+    volumes: tuple[sitk.Image | None, sitk.Image],
+    view: View,
+    window: tuple[float, float],
 ) -> dict[str, Any]:
     """Draw what every section on a plane shares."""
     image, mask = volumes
-    step = max(pixel_mm(image), max(view.size_mm) / MOST_PIXELS)
-    values = np.nan_to_num(view.sample(image, step), nan=window[0])
-    grey = np.clip((values - window[0]) / (window[1] - window[0]), 0.0, 1.0)
-    shared: dict[str, Any] = {
-        "grey": picture(np.rint(255 * grey).astype(np.uint8)),
-        "outline": [_line(line) for line in mask_outline(view, mask, step)],
-    }
+    step = max(pixel_mm(mask if image is None else image), max(view.size_mm) / MOST_PIXELS)
+    shared: dict[str, Any] = {"outline": [_line(line) for line in mask_outline(view, mask, step)]}
+    if image is not None:
+        values = np.nan_to_num(view.sample(image, step), nan=window[0])
+        grey = np.clip((values - window[0]) / (window[1] - window[0]), 0.0, 1.0)
+        shared["grey"] = picture(np.rint(255 * grey).astype(np.uint8))
     if habitats is not None:
         labels = view.sample(habitats.labels, step, linear=False, outside=0.0).astype(np.int64)
         if labels.any():

@@ -37,7 +37,7 @@ def spots(case: CaseReport) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
         colouring. And the colourings: ``key``, ``label``, ``kind`` (``names`` or ``number``), and names with colours,
         or the values at both ends of the scale (percentiles 1 and 99 over all spots shown).
     """
-    parts = _placed(case)
+    parts = placed(case)
     if not parts:
         return [], []
     groups: list[dict[str, Any]] = [
@@ -70,8 +70,8 @@ def ramp() -> list[str]:
     return [to_hex(colour) for colour in mpl.colormaps[GENE_MAP](np.linspace(0.0, 1.0, RAMP_STEPS))]
 
 
-def _placed(case: CaseReport) -> list[tuple[str, AnnData, FloatArray]]:
-    """Take the spots of each section that have a place in the patient."""
+def placed(case: CaseReport) -> list[tuple[str, AnnData, FloatArray]]:
+    """Take the spots of each section that have a place in the patient: its name, the spots, ``(n, 3)`` LPS mm."""
     homes = {one.section_id: one for one in case.registrations}
     found = []
     for adata in case.spot_sets:

@@ -48,7 +48,8 @@ def _report(job: Job) -> None:
 
     case = job.case
     parts: dict[str, Any] = {
-        "title": case.report.title, "simulated": case.simulated, "fdr": case.tests.fdr if case.tests else 0.1,
+        "title": case.report.title or f"Case {case.pseudonym}", "simulated": case.simulated,
+        "fdr": case.tests.fdr if case.tests else 0.1,
         "image": io.read_image(next(iter(case.images.values()))), "mask": io.read_segmentation(job.mask),
     }  # fmt: skip
     if job.plan.is_file():
@@ -131,7 +132,7 @@ def _of_spots(job: Job) -> dict[str, Any]:
 
     parts: dict[str, Any] = {}
     case, errors = job.case, job.done("spots") / "spot_errors.csv"
-    if case.sections and case.has_spots:
+    if case.has_spots:
         tested = job.done("tests") / "spots.h5ad"
         files = [tested] if case.tests is not None else sorted((job.done("spots") / "spots").glob("*.h5ad"))
         parts["spots"] = [ad.read_h5ad(path) for path in files]

@@ -39,7 +39,7 @@ const chosen = {
 };
 const stopNow = () => page.stops[chosen.stop];
 // Imaging, outline and habitats are kept once a plane, with its first stop.
-const shared = (stop) => page.stops.find((one) => one.plane === stop.plane && one.grey) || stop;
+const shared = (stop) => page.stops.find((one) => one.plane === stop.plane && one.outline) || stop;
 const colouring = () => page.colourings[chosen.colouring];
 
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));

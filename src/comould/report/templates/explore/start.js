@@ -52,7 +52,8 @@ const startStops = () => {
   const slider = byId("explore-stop");
   const say = () => {
     const stop = stopNow();
-    const which = stop.section ? `${stop.plane} · section ${stop.section}` : `${stop.plane} · no section`;
+    const plane = stop.plane === stop.section ? "" : `${stop.plane} · `;
+    const which = plane + (stop.section ? `section ${stop.section}` : "no section");
     slider.value = String(chosen.stop);
     slider.setAttribute("aria-valuetext", which);
     byId("explore-which").textContent = which;
