@@ -59,7 +59,7 @@ def test_a_failing_case_is_named_and_gives_exit_code_1(imaging, tmp_path):
     ("args", "said"),
     [
         (("nowhere",), "case nowhere: expected a case.yaml"),
-        (("CASE", "--only", "dance"), "step 'dance': expected one of read, mould"),
+        (("CASE", "--only", "dance"), "step 'dance': expected one of read, habitats, mould"),
         (("CASE", "--memory", "lots"), "--memory: expected a size such as 12G"),
         (("CASE", "--workers", "-1"), "workers -1 is below 0"),
         (("CASE", "--scheduler", "here"), "is no address such as tcp"),

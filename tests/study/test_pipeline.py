@@ -10,7 +10,7 @@ from comould.errors import InputError
 from comould.study.case_file import read_case
 from comould.study.pipeline import Choice, look_ahead, run_case
 
-ALL = ("read", "mould", "habitats", "spots", "tests", "report")
+ALL = ("read", "habitats", "mould", "spots", "tests", "report")
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,8 @@ def test_only_and_force(again):
         "report": ("step habitats is forced", "step tests is forced"),
     }  # fmt: skip
     steps = [one.step for one in look_ahead(read_case(path), out, Choice(only=("tests",)))]
-    assert steps == ["read", "mould", "habitats", "spots", "tests"]
-    with pytest.raises(InputError, match="step 'x': expected one of read, mould"):
+    assert steps == ["read", "habitats", "mould", "spots", "tests"]
+    with pytest.raises(InputError, match="step 'x': expected one of read, habitats, mould"):
         Choice(only=("x",))
 
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comould.errors import InputError
+from comould.mould.structure_files import INLAY_COLOURS, StructureAsked, number_or_name
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
-    from comould.mould import Structure
-
-INLAY_COLOURS = ("#d1495b", "#2e86ab", "#edae49", "#3f8f5f", "#8e5ea2", "#6b705c")
-"""Given in turn to inlays that name none."""
+    from comould.mould import CoreOptions
 
 _STRUCTURE = re.compile(r"([^=]+)=(.+?)(?::(window|inlay)(?::(#[0-9A-Fa-f]{6}))?)?")
 _BLOCK = re.compile(r"(\d+(?:\.\d+)?)[xX×](\d+(?:\.\d+)?)")
@@ -32,56 +26,6 @@ class NamedPlane(StrEnum):
     IMAGE = "image"
 
 
-@dataclass(frozen=True)
-class StructureAsked:
-    """A landmark structure as it was typed.
-
-    Parameters
-    ----------
-    name
-        What it is called in the mould.
-    source
-        A file, or a region of the segmentation.
-    role
-        ``"window"`` or ``"inlay"``.
-    colour
-        Of an inlay.
-    """
-
-    name: str
-    source: str
-    role: str
-    colour: str
-
-    def read(self, segmentation: Path, image: sitk.Image | None) -> Structure:
-        """Read its mask: from a label map of its own, or as a region of the segmentation's file."""
-        from comould.io import list_rois, read_segmentation
-        from comould.mould import Structure
-
-        path = Path(self.source)
-        # A file need not have the image's grid: it is placed by its own geometry.
-        if path.exists():
-            if len(regions := list_rois(path)) > 1 and path.resolve() != segmentation.resolve():
-                raise InputError(
-                    subject=f"structure {self.name!r}",
-                    expected="a file with one label",
-                    found=", ".join(str(one.number) for one in regions),
-                    remedy="Save that label as a file of its own",
-                )
-            mask = read_segmentation(path)
-        else:
-            regions = list_rois(segmentation)
-            if self.source.casefold() not in {str(key).casefold() for one in regions for key in (one.number, one.name)}:
-                raise InputError(
-                    subject=f"structure {self.name!r}",
-                    expected=f"a file, or one of {', '.join(one.name for one in regions)}",
-                    found=repr(self.source),
-                    remedy=f"Give it as {_STRUCTURE_FORM}, where PATH may be a region of the segmentation",
-                )
-            mask = read_segmentation(segmentation, image=image, roi=parse_roi(self.source))
-        return Structure(self.name, mask, self.role, self.colour)  # type: ignore[arg-type]
-
-
 def parse_structures(items: list[str]) -> list[StructureAsked]:
     """Split ``NAME=PATH[:window|inlay[:#rrggbb]]``."""
     found: list[StructureAsked] = []
@@ -92,6 +36,23 @@ def parse_structures(items: list[str]) -> list[StructureAsked]:
         colour = match[4] or INLAY_COLOURS[len(found) % len(INLAY_COLOURS)]
         found.append(StructureAsked(match[1].strip(), match[2].strip(), match[3] or "inlay", colour))
     return found
+
+
+def core_options(cores: int | None, core_mm: float | None, *, habitats: bool) -> CoreOptions | None:
+    """Check ``--cores`` and ``--core-mm``."""
+    if cores is None and core_mm is None:
+        return None
+    if cores is None:
+        raise InputError(subject="--core-mm", expected="--cores N beside it", found="none")
+    if not habitats:
+        raise InputError(
+            subject="--cores", expected="--habitats LABELS beside it", found="none", remedy="Cores sample habitats"
+        )
+    if not 1 <= cores <= 50:
+        raise InputError(subject="--cores", expected="1 to 50 per habitat and slab", found=str(cores))
+    from comould.mould import CoreOptions
+
+    return CoreOptions(per_habitat=cores) if core_mm is None else CoreOptions(per_habitat=cores, diameter_mm=core_mm)
 
 
 def parse_blocks(text: str | None) -> str | tuple[float, float] | None:
@@ -163,7 +124,7 @@ def parse_plane(text: str) -> str | tuple[float, ...]:
 
 def parse_roi(text: str | None) -> str | int | None:
     """Numbers name a label or ROI number, anything else a structure."""
-    return int(text) if text is not None and text.strip().isdecimal() else text
+    return None if text is None else number_or_name(text)
 
 
 def parse_lesion(text: str | None) -> str | int | None:

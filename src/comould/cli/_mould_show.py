@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from comould.cli._guard import out
 
 if TYPE_CHECKING:
-    from comould.cli._mould_extras import Ready
     from comould.mould import MouldSet
+    from comould.report.bench import Ready
 
 PURPOSES = {
     "mould.3mf": "all bodies on one bed with their colours",

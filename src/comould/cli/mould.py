@@ -9,6 +9,7 @@ import typer
 
 from comould.cli._guard import err, guarded
 from comould.cli._mould_options import (
+    core_options,
     parse_blocks,
     parse_lesion,
     parse_plane,
@@ -80,8 +81,6 @@ def mould(
 
     Writes the mould (STL, 3MF), its planes (manifest.json), a cutting sheet and a picture, or nothing at all.
     """
-    from comould.cli._mould_extras import core_options
-
     parts = parse_structures(structure or [])
     named = {"spacing_mm": spacing_mm, "design": design, "blade": blade, "printer": printer, "material": material}
     build: dict[str, Any] = with_options(parse_settings(settings or []), up=parse_up(up), **named) | {
@@ -99,8 +98,8 @@ def mould(
     target = Target(out_dir, overwrite, {role: path for role, path in inputs.items() if path is not None})
     with err.status("Reading the segmentation …") as status:
         from comould import io
-        from comould.cli._mould_extras import Asked
         from comould.mould import Companions
+        from comould.report.bench import Asked
 
         target.refuse_taken()
         volume = None if image is None else io.read_image(image, series_uid=series_uid)
@@ -129,8 +128,8 @@ def _make(mask: Any, build: dict[str, Any], asked: Any, target: Target, status: 
     from dataclasses import replace
 
     from comould import mould as moulds
-    from comould.cli import _mould_extras as extras
     from comould.cli import _mould_show as show
+    from comould.report import bench as extras
 
     def say(text: str) -> None:
         status.update(f"{text} …")

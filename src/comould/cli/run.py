@@ -64,7 +64,7 @@ def run(
 ) -> None:
     """Run every step of a case, or of all cases of a study, that is not done yet, and write the reports.
 
-    Steps: read, mould, habitats, sections, spots, tests, report; for a study the population's habitat model before
+    Steps: read, habitats, mould, sections, spots, tests, report; for a study the population's habitat model before
     them, and the cohort and a page on top. A step is done when its result is there, whole, and made of the same files,
     settings and code. A run that was stopped, however it was stopped, goes on where it was. comould init writes a
     commented example to begin with.

@@ -309,6 +309,9 @@ def _together(case: Case) -> _Problems:
         yield ("tests",), "need habitats; add habitats"
     if case.tests is not None and not case.has_spots:
         yield ("tests",), "need spots; add spots to a section, or registered"
+    if case.mould is not None and case.mould.needs_habitats and case.mould.habitats is None and case.habitats is None:
+        what = "cores" if case.mould.cores is not None else "settings"
+        yield ("mould", what), "need habitats; add habitats, or a label map as mould.habitats"
     yield from _of_images(case)
     seen: dict[str, str] = {}
     for number, row in enumerate(case.sections):

@@ -26,6 +26,11 @@ mould:
   plane: axial               # axial, coronal, sagittal, image, or a normal [x, y, z]
   settings:                  # values in place of the template's
     spacing_mm: 5
+#  structures:               # vessels and contacts: a coloured inlay, or an opening in the wall
+#    - {name: vein, file: vein.nii.gz, role: window}
+#    - {name: capsule, roi: Capsule, colour: "#d1495b"}
+#  cores: {per_habitat: 2, diameter_mm: 4}   # of the habitats below; with plates to print
+#  blocks: cassette          # split slabs to fit: cassette, mega or [width, height] in mm
 # slice_plan: mould/manifest.json
 
 habitats:

@@ -65,7 +65,7 @@ class Choice:
         by_name = {step.name: step for step in steps}
         keep = [name for name in self.only if name in by_name]
         for name in keep:
-            keep += [other for other in by_name[name].after if other in by_name and other not in keep]
+            keep += [other for other in by_name[name].before(case) if other in by_name and other not in keep]
         return tuple(step for step in steps if step.name in keep)
 
 
@@ -149,11 +149,11 @@ def look_ahead(case: Case, out: Path, choice: Choice, hashes: HashCache | None =
     keys = {} if case.shared is None else {POPULATION: case.shared.key}
     found = []
     for step in choice.of(case):
-        before = {name: keys[name] for name in step.after if name in keys}
+        before = {name: keys[name] for name in step.before(case) if name in keys}
         made_of = ingredients_of(step, case, before, hashes)
         keys[step.name] = made_of.key
         why = ["forced"] if step.name in choice.force else store.why(made_of)
-        behind = [name for name in step.after if name in forced & set(before)]
+        behind = [name for name in before if name in forced]
         if behind:
             forced.add(step.name)
             why = why or [f"step {name} is forced" for name in behind]
@@ -253,7 +253,7 @@ class _Run:
         return CaseOutcome(self.case.pseudonym, self.seconds, tuple(self.kept), self.failed, tuple(self.waiting))
 
     def _one(self, step: Step, ahead: Outlook, done: float, share: float) -> None:
-        stopped = [name for name in step.after if name in self.failed or name in self.waiting]
+        stopped = [name for name in step.before(self.case) if name in self.failed or name in self.waiting]
         if stopped:
             self.waiting.append(step.name)
             self.log.say(f"{step.name}: not run, since {', '.join(stopped)} failed")

@@ -8,7 +8,7 @@ from comould.study.case_steps.job import Job, Step
 from comould.study.case_steps.telling import REPORT
 from comould.study.case_steps.tissue import SECTIONS, SPOTS, TESTS
 
-STEPS: tuple[Step, ...] = (READ, MOULD, HABITATS, SECTIONS, SPOTS, TESTS, REPORT)
+STEPS: tuple[Step, ...] = (READ, HABITATS, MOULD, SECTIONS, SPOTS, TESTS, REPORT)
 NAMES = tuple(step.name for step in STEPS)
 
 __all__ = ["NAMES", "POPULATION", "STEPS", "Job", "Step", "steps_of"]

@@ -1,4 +1,4 @@
-"""Steps on imaging: read, mould, habitats."""
+"""Steps on imaging: read, habitats, mould."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from comould.study.case_steps.job import Job, Step, in_order
 if TYPE_CHECKING:
     import pandas as pd
     import SimpleITK as sitk
+
+    from comould.mould import Structure
 
 POPULATION = "population"
 """The step of a study that fits one habitat model for all cases."""
@@ -76,36 +78,69 @@ def _mould(job: Job) -> None:
 
 def _build(job: Job, part: MouldPart) -> None:
     from comould import io, mould
+    from comould.mould import Companions
+    from comould.report.bench import Asked, prepare
 
     mask = io.read_segmentation(job.mask)
     image = None if part.image is None else io.read_image(job.case.images[part.image])
     shown = image or io.read_image(next(iter(job.case.images.values())))
+    labels = _labels_for_mould(job, part)
+    beside = Companions(habitats=labels, structures=_structures(job.case, part, shown))
     built = mould.build(
-        mask, template=part.template, plane=part.plane, image=image, lesion=part.lesion,
+        mask, template=part.template, plane=part.plane, image=image, lesion=part.lesion, companions=beside,
         progress=lambda text: job.tell(0.3, text), **part.settings,
     )  # fmt: skip
-    built.write(job.folder, inputs={"segmentation": job.mask})
+    blocks = tuple(part.blocks) if isinstance(part.blocks, list) else part.blocks
+    cores = None if part.cores is None else mould.CoreOptions(**part.cores.model_dump())
+    asked = Asked(shown, labels, cores, blocks, part.sheet)  # type: ignore[arg-type]
+    ready = prepare(built, mould.select_lesion(mask, part.lesion), asked, lambda text: job.tell(0.6, text))
+    ready.mould.write(job.folder, inputs={"segmentation": job.mask}, extras=ready.extras)
     built.plan.save(job.folder / "slice_plan.json")
-    if part.sheet:
-        from comould import report
 
-        job.tell(0.8, "cutting sheet")
-        report.cutting_sheet(built, image=shown, mask=mask).write(job.folder / "cutting_sheet.pdf")
+
+def _labels_for_mould(job: Job, part: MouldPart) -> sitk.Image | None:
+    from comould.study.load_spots import load_map
+
+    if part.habitats is not None:
+        return load_map(part.habitats).labels
+    return load_map(job.done("habitats")).labels if part.needs_habitats else None
+
+
+def _structures(case: Case, part: MouldPart, image: sitk.Image) -> list[Structure]:
+    from comould.mould.structure_files import INLAY_COLOURS, StructureAsked
+
+    found = []
+    for number, row in enumerate(part.structures):
+        colour = row.colour or INLAY_COLOURS[number % len(INLAY_COLOURS)]
+        source = str(row.roi if row.file is None else row.file)
+        asked = StructureAsked(row.name, source, row.role, colour, region=row.file is None)
+        found.append(asked.read(case.mask, image))
+    return found
+
+
+def _own_habitats(case: Case) -> bool:
+    """Whether the mould takes the habitats that the case finds."""
+    return case.mould is not None and case.mould.needs_habitats and case.mould.habitats is None
 
 
 def _mould_inputs(case: Case) -> dict[str, Path]:
     if case.mould is None:
         return {} if case.slice_plan is None else {"slice plan": case.slice_plan}
-    named = case.mould.image or next(iter(case.images))
-    found = {f"image {named}": case.images[named]} if case.mould.image or case.mould.sheet else {}
-    template = Path(case.mould.template)
+    part = case.mould
+    regions = any(row.roi is not None for row in part.structures)
+    named = part.image or next(iter(case.images))
+    found = {f"image {named}": case.images[named]} if part.image or part.sheet or regions else {}
+    found |= {f"structure {row.name}": row.file for row in part.structures if row.file is not None}
+    found |= {"mask": case.mask} if regions else {}
+    found |= {"habitats of the mould": part.habitats} if part.habitats is not None else {}
+    template = Path(part.template)
     return found | ({"mould template": template} if template.suffix.lower() in {".yaml", ".yml"} else {})
 
 
 def _mould_parameters(case: Case) -> Mapping[str, Any]:
     if case.mould is None:
         return {}
-    told = case.mould.model_dump()
+    told = case.mould.model_dump(exclude={"habitats": True, "structures": {"__all__": {"file"}}})
     file = Path(case.mould.template).suffix.lower() in {".yaml", ".yml"}
     return told | ({"template": "a file"} if file else {})
 
@@ -114,10 +149,12 @@ MOULD = Step(
     "mould",
     wanted=lambda case: case.mould is not None or case.slice_plan is not None,
     run=_mould,
-    after=("read",),
+    after=("read", "habitats"),
+    # A mould is printed before the operation: habitats that are found anew must not make another of it for nothing.
+    spared=lambda case: () if _own_habitats(case) else ("habitats",),
     inputs=_mould_inputs,
     parameters=_mould_parameters,
-    code=("mould", "io", "space", "report/sheet", "study/case_steps/imaging"),
+    code=("mould", "io", "space", "report/sheet", "report/bench", "study/case_steps/imaging"),
 )
 
 

@@ -84,6 +84,8 @@ class Step:
         Does it.
     after
         Steps whose results it reads, when the case has them.
+    spared
+        Of these, steps that this case's result does not need.
     inputs
         Files of the case it reads, by role.
     parameters
@@ -99,3 +101,8 @@ class Step:
     inputs: Inputs = _nothing
     parameters: Values = _nothing
     code: tuple[str, ...] = field(default=("io", "space"))
+    spared: Callable[[Case], tuple[str, ...]] = lambda _: ()
+
+    def before(self, case: Case) -> tuple[str, ...]:
+        """Name the steps that a case's result of this one builds on."""
+        return tuple(name for name in self.after if name not in self.spared(case))

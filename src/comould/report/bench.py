@@ -1,4 +1,4 @@
-"""What ``comould mould`` adds to a mould: cores, plates, blocks, cutting sheet, picture; all made before writing."""
+"""What goes beside a mould: cores, plates, blocks, cutting sheet, picture; all made before writing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comould.errors import ComouldWarning, InputError
+from comould.errors import ComouldWarning
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -70,23 +70,6 @@ class Ready:
     printing: dict[str, Printing]
     sampling: SamplingPlan | None = None
     n_blocks: int = 0
-
-
-def core_options(cores: int | None, core_mm: float | None, *, habitats: bool) -> CoreOptions | None:
-    """Check ``--cores`` and ``--core-mm``."""
-    if cores is None and core_mm is None:
-        return None
-    if cores is None:
-        raise InputError(subject="--core-mm", expected="--cores N beside it", found="none")
-    if not habitats:
-        raise InputError(
-            subject="--cores", expected="--habitats LABELS beside it", found="none", remedy="Cores sample habitats"
-        )
-    if not 1 <= cores <= 50:
-        raise InputError(subject="--cores", expected="1 to 50 per habitat and slab", found=str(cores))
-    from comould.mould import CoreOptions
-
-    return CoreOptions(per_habitat=cores) if core_mm is None else CoreOptions(per_habitat=cores, diameter_mm=core_mm)
 
 
 def prepare(mould: Mould, mask: sitk.Image, asked: Asked, say: Progress) -> Ready:
