@@ -41,7 +41,7 @@ def test_patients_are_pooled_into_a_folder(folders, tmp_path):
     tables = {p.parent.name: read_associations(p) for p in sorted(folders.glob("*/*/associations.csv"))}
     assert table["p"].to_numpy() == pytest.approx(pool_patients(tables)["p"].to_numpy())
     assert table["n_centres"].iloc[0] == 2
-    for name in ("forest.png", "patients.png", "manifest.json"):
+    for name in ("report.html", "forest.png", "patients.png", "manifest.json"):
         assert (tmp_path / "o" / name).stat().st_size > 500
     assert "P01" not in (tmp_path / "o" / "manifest.json").read_text()
 

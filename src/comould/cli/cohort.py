@@ -66,6 +66,14 @@ def cohort(
         str | None,
         typer.Option(metavar="NAME=FILE", help="Write this centre's summary, to pool with others by comould combine."),
     ] = None,
+    surrogates: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --export: a gene or set of which surrogate maps' sums are sent along, for a pooled surrogate "
+            "p-value in comould combine; repeatable.",
+        ),
+    ] = None,
     method: Method = MethodName.REML,
     hartung_knapp: Knapp = KnappName.TRUNCATED,
     min_patients: MinPatients = 5,
@@ -84,11 +92,19 @@ def cohort(
     from comould.cli.demo import next_free
 
     folders, summary = _pairs(centre or [], "--centre"), _pairs([export] if export else [], "--export")
+    if surrogates and not summary:
+        raise InputError(
+            subject="--surrogates", expected="--export, whose summary they go into", found="none",
+            remedy="Write --export NAME=FILE too",
+        )  # fmt: skip
     with err.status("Pooling patients …"):
         from comould.study.cohort_case import Export, find_results, run_cohort
 
         found, homes = find_results(results or [], centres=folders, listing=patients)
-        wanted = [Export(Path(path), name) for name, path in summary.items()]
+        wanted = [
+            Export(Path(path), name, surrogates=tuple(dict.fromkeys(surrogates or ())))
+            for name, path in summary.items()
+        ]
         result = run_cohort(
             found, out_dir or next_free(Path(DEFAULT_OUT)), centres=homes, export=wanted[0] if wanted else None,
             top=top, seed=seed, overwrite=overwrite, method=method.value, hartung_knapp=hartung_knapp.value,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from comould.errors import InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
+from comould.study.cohort_surrogates import surrogates_of
 
 TABLE, FOREST, PATIENTS, LEFT_OUT = "cohort.csv", "forest.png", "patients.png", "centres_left_out.csv"
 PAGE = "report.html"
@@ -46,11 +47,22 @@ class CohortResult:
 
 @dataclass(frozen=True)
 class Export:
-    """A summary to write: where, and the name of the centre."""
+    """A summary to write.
+
+    Parameters
+    ----------
+    path, centre
+        Where, and the name of the centre.
+    digits
+        Significant digits.
+    surrogates
+        Genes and gene sets of which the patients' surrogate maps are sent along, so that centres pool chance too.
+    """
 
     path: Path
     centre: str
     digits: int = 12
+    surrogates: tuple[str, ...] = ()
 
 
 def find_results(
@@ -173,6 +185,11 @@ def run_cohort(
     check_target(out, overwrite=overwrite)
     tables = {name: read_associations(path) for name, path in results.items()}
     table = cohort(tables, centres or None, seed=seed, **options)
+    surrogates = (
+        surrogates_of({name: Path(path) for name, path in results.items()}, export.surrogates)
+        if export is not None and export.surrogates
+        else None
+    )
     with atomic_directory(out, overwrite=overwrite) as folder:
         table.to_csv(folder / TABLE, index=False)
         _picture(pl.forest(table.head(top)), folder / FOREST)
@@ -191,7 +208,7 @@ def run_cohort(
             # Before the folder takes its place: a summary that cannot be written leaves nothing behind.
             export_summary(
                 tables, export.path, centre=export.centre, digits=export.digits, overwrite=overwrite,
-                min_patients=int(options.get("min_patients", 5)),
+                min_patients=int(options.get("min_patients", 5)), surrogates=surrogates,
             )  # fmt: skip
     return CohortResult(Path(out), table, len(tables), n_centres, export.path if export else None)
 
