@@ -101,6 +101,10 @@ def test_nothing_to_pool_is_said(tmp_path, read_page):
     assert not re.search(r"\bnan\b", page.text)
 
 
+def test_a_nought_has_no_sign():
+    assert forest.words(-0.001, -0.2, 0.001) == "0.00 (−0.20 to 0.00)"
+
+
 def test_surrogates_of_centres_get_a_column():
     assert "p of surrogates" not in forest.of_rows(pooled(p_surrogate=np.nan), 0.1).headings
     drawn = forest.of_rows(pooled(p_surrogate=[0.01, np.nan, np.nan]), 0.1)

@@ -112,7 +112,8 @@ def write_cohort(report: CohortReport, path: str | Path) -> Path:
     limits = chapter("limits", "Limits", "What this does not show", points=LIMITS)
     pairs = flat_items(report.provenance)
     made = [
-        pooled_chapter(report.table, report.top), _patients(report), _left_out(report), limits,
+        pooled_chapter(report.table, report.top, "What follows a habitat in patients like these"), _patients(report),
+        _left_out(report), limits,
         chapter("provenance", "Provenance", "How it was made", pairs=pairs) if pairs else None,
     ]  # fmt: skip
     text = page(
@@ -154,7 +155,9 @@ def key_figures(report: CohortReport) -> list[Figure]:
     ]  # fmt: skip
 
 
-def pooled_chapter(table: pd.DataFrame, top: int = 15) -> dict[str, Any]:
+def pooled_chapter(
+    table: pd.DataFrame, top: int = 15, heading: str = "What the patients say together"
+) -> dict[str, Any]:
     """Make the chapter of the pooled rows, as a forest.
 
     Parameters
@@ -163,6 +166,8 @@ def pooled_chapter(table: pd.DataFrame, top: int = 15) -> dict[str, Any]:
         As in :class:`CohortReport`.
     top
         Rows, at most.
+    heading
+        Of the chapter.
     """
     drawn = forest.of_rows(table, FDR, top)
     text = "Correlation of a gene or set with a habitat, the patient as the unit: strongest rows first."
@@ -170,8 +175,8 @@ def pooled_chapter(table: pd.DataFrame, top: int = 15) -> dict[str, Any]:
         text = "No row has an estimate: too few patients have any."
     elif len(table) > len(drawn.rows):
         text += f" {len(drawn.rows)} of {len(table)} rows; all are in cohort.csv."
-    forests = [("What the patients say together", drawn)] if drawn else []
-    return chapter("cohort", "Cohort", "What the patients say together", text, forests=forests)
+    forests = [(heading, drawn)] if drawn else []
+    return chapter("cohort", "Cohort", heading, text, forests=forests)
 
 
 def _patients(report: CohortReport) -> dict[str, Any] | None:

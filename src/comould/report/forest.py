@@ -128,7 +128,8 @@ def words(middle: float, low: float, high: float) -> str:
 
 
 def _correlation(z: float) -> str:
-    return f"{np.tanh(z):.2f}".replace("-", "−") if np.isfinite(z) else "–"
+    # Adding 0 takes the sign off a nought.
+    return f"{round(float(np.tanh(z)), 2) + 0.0:.2f}".replace("-", "−") if np.isfinite(z) else "–"
 
 
 def lost_without(text: str, n_patients: int, n_centres: int = 0) -> str:
@@ -196,6 +197,8 @@ def of_rows(table: pd.DataFrame, fdr: float, most: int = 15) -> Forest | None:
         f"Diamond: mean correlation; thick line: its interval; thin line: where a further patient is expected. Marked "
         f"rows are claimed at FDR {fdr:g}. Lost without: single patients or centres whose leaving out takes the claim."
     )
+    if surrogate:
+        caption += " p of surrogates: chance that it is so far from 0 when no patient has any of it."
     headings = ("Correlation", "p", "q", *extra, "Patients", "Lost without")
     return Forest("Row", headings, tuple(made), scale.at(0.0), scale.ticks(), caption, wordy=True)
 
@@ -272,7 +275,7 @@ def of_left_out(whole: dict[str, Any], rest: Sequence[tuple[str, dict[str, Any]]
             scale.marks(row["estimate"], (row["low"], row["high"]), (np.nan, np.nan)),
             (
                 words(row["estimate"], row["low"], row["high"]), number(row["p"]), number(row["q"]),
-                number(int(row["n_patients"])),
+                str(row.get("reason") or int(row["n_patients"])),
             ),
             bool(row["q"] <= fdr),
         )
