@@ -1,6 +1,7 @@
 """``comould register``: options reach the registration, exit codes say what happened, mistakes take one line each."""
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -8,12 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from comould.cli.app import app
 from comould.cli.register import summary
 from comould.study import register_case
-from comould.study.register_case import RegisterOptions, RegisterResult
+from comould.study.register_case import RegisterResult
+from comould.study.register_options import RegisterOptions
 
 
 def run(*args):
@@ -43,6 +46,20 @@ def called(monkeypatch):
 
     monkeypatch.setattr(register_case, "run_registration", stand_in)
     return kept
+
+
+def test_a_case_file_says_how_and_what_is_typed_goes_before(called, sound_case, tmp_path):
+    folder = shutil.copytree(sound_case, tmp_path / "case")
+    (folder / "manifest.json").unlink()
+    data = {
+        "pseudonym": "P1", "images": {"T2": "t2.nii.gz"}, "mask": "mask.nii.gz", "slice_plan": "plan.json", "seed": 7,
+        "registration": {"n_samples": 2, "plane": "plan", "shrinkage": [0.8, 1.0], "deformable": False},
+    }  # fmt: skip
+    (folder / "case.yaml").write_text(yaml.safe_dump(data))
+    for case in (folder, folder / "case.yaml"):
+        done = run(case, "--out", tmp_path / "out", "--plane", "fit", "--samples", 8, "--overwrite")
+        assert done.exit_code == 0, done.output
+        assert called["options"] == RegisterOptions(8, 7, 1, (0.8, 1.0), "fit", deformable=False)
 
 
 def test_options_reach_the_registration(called, tmp_path):

@@ -14,7 +14,7 @@ from comould.study.case_file import Case, case_schema, merged, read_case
 from comould.study.case_parts import HabitatsPart, MouldPart, RegistrationPart, SectionRow, TestsPart
 from comould.study.examples import CASE_EXAMPLE
 from comould.study.habitat_options import HabitatOptions
-from comould.study.register_case import RegisterOptions
+from comould.study.register_options import RegisterOptions
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "schema"
 BASE = "pseudonym: P1\nimages: {T2: t2.nii}\nmask: mask.nii\n"

@@ -33,13 +33,18 @@ class NullName(StrEnum):
 
 
 Case = Annotated[
-    Path, typer.Argument(metavar="CASE", help="Folder of comould register or demo: spots/*.h5ad or spots.h5ad.")
+    Path,
+    typer.Argument(
+        metavar="CASE",
+        help="Folder of comould register or demo (spots/*.h5ad or spots.h5ad), a case.yaml that comould run has mapped "
+        "the spots of, or its folder of results.",
+    ),
 ]
 Habitats = Annotated[
     Path | None,
     typer.Option(
         metavar="LABELS",
-        help="Folder of comould habitats, or any label image; CASE/habitats when left out.",
+        help="Folder of comould habitats, or any label image; the case's own when left out.",
         show_default=False,
     ),
 ]

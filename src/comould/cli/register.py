@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +39,8 @@ class PictureName(StrEnum):
 
 @guarded
 def register(
-    case: Annotated[Path, typer.Argument(metavar="CASE", help="Case folder with a manifest.json.")],
+    context: typer.Context,
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="case.yaml, or a folder with one or a manifest.json.")],
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", help=f"Folder to write; {DEFAULT_OUT} (or the next free name) when left out."),
@@ -72,7 +74,10 @@ def register(
 ) -> None:
     """Bring every section of a case to its cutting plane and its spots to patient millimetres, with a report.
 
-    CASE is a folder with a manifest.json, as comould phantom writes it and anybody can: images {name: path}, mask,
+    CASE is a case.yaml, or a folder with one: images, mask, sections and how they are registered come from there, what
+    is typed goes before, and the cutting planes are its slice_plan, or those of the mould that comould run has built.
+
+    Or CASE is a folder with a manifest.json, as comould phantom writes it and anybody can: images {name: path}, mask,
     slice_plan (the manifest.json of comould mould serves), and sections, a list of {id, picture, pixel_size_um,
     plane_id}. A mask of several regions needs roi. Paths are relative and stay inside the folder.
 
@@ -87,20 +92,30 @@ def register(
     from comould.cli.demo import next_free
 
     with step_bars(22) as named:
-        from comould.study.register_case import STEPS, RegisterOptions, run_registration
+        from comould.study.case_source import registration_of
+        from comould.study.register_case import STEPS, run_registration
 
         show = named(STEPS)
-        options = RegisterOptions(
-            n_samples=samples, seed=seed, workers=workers, shrinkage=shrinkage, plane=plane.value,
-            deformable=not no_deformable, thresholds=thresholds, via=tuple(name.value for name in via or ()),
-            force=force,
-        )  # fmt: skip
+        typed = {
+            "samples": ("n_samples", samples), "seed": ("seed", seed), "workers": ("workers", workers),
+            "shrinkage": ("shrinkage", shrinkage), "plane": ("plane", plane.value),
+            "no_deformable": ("deformable", not no_deformable), "thresholds": ("thresholds", thresholds),
+            "via": ("via", tuple(name.value for name in via or ())), "force": ("force", force),
+        }  # fmt: skip
+        given = [item for name, item in typed.items() if was_typed(context, name)]
+        options = replace(registration_of(case), **dict(given))  # type: ignore[arg-type]
         result = run_registration(
             case, out_dir or next_free(Path(DEFAULT_OUT)), options=options, overwrite=overwrite, progress=show
         )
     tell(summary(result), result.folder, FILES)
     if result.rejected:
         raise typer.Exit(REJECTED)
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, and does not only have its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
 
 
 FILES = (

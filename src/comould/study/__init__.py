@@ -14,7 +14,8 @@ from comould.study.export_case import ExportResult, run_export
 from comould.study.habitat_options import HabitatOptions
 from comould.study.habitats_case import HabitatsResult, run_habitats
 from comould.study.pipeline import CaseOutcome, Choice
-from comould.study.register_case import RegisterOptions, RegisterResult, run_registration
+from comould.study.register_case import RegisterResult, run_registration
+from comould.study.register_options import RegisterOptions
 from comould.study.study_file import Study, read_study
 from comould.study.study_run import RunOptions, StudyOutcome, foresee, report_study, run_study
 from comould.study.visits import FollowUp, TimePoint, follow_up

@@ -14,6 +14,7 @@ from comould.study._apart import check_apart
 from comould.study._steps import Progress, Steps
 from comould.study._trouble import Trouble
 from comould.study.associate_options import EDGE, AssociateOptions
+from comould.study.case_source import case_to_test
 from comould.study.load_spots import LoadedMap, LoadedSpots, load_map, load_spots, map_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def run_associations(
     Parameters
     ----------
     case
-        Folder with registered spots: see :func:`comould.study.load_spots.load_spots`.
+        Folder with registered spots (see :func:`comould.study.load_spots.load_spots`), or a case that ``comould run``
+        has mapped the spots of (see :func:`comould.study.case_source.case_to_test`).
     out
         Folder to write; new or empty unless ``overwrite``.
     options
@@ -149,12 +151,13 @@ def run_associations(
     """
     from comould import associate
 
-    run = _Run(options=options or AssociateOptions(), progress=progress)
-    o = run.options
     check_target(out, overwrite=overwrite)
-    check_apart(Path(case), Path(out), inside=True)
+    found = case_to_test(case, options or AssociateOptions())
+    run = _Run(options=found.options, progress=progress)
+    o = run.options
+    check_apart(found.spots, Path(out), inside=True)
     with run.step(READ):
-        ready = read_all(Path(case), o)
+        ready = read_all(found.spots, o)
     with run.step(SAMPLE):
         spots = sampled(ready)
         coverage = _coverage(spots, ready.loaded)

@@ -12,6 +12,7 @@ from comould.io.output import atomic_directory, check_target, provenance, write_
 from comould.study._steps import Progress, Steps
 from comould.study.associate_case import CALIBRATE, LIBRARIES, READ, SAMPLE, read_all, sampled
 from comould.study.associate_options import AssociateOptions
+from comould.study.case_source import case_to_test
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,9 @@ def run_calibration(
     if problems:
         raise InputError.collect(subject="calibration", problems=problems)
     with run.step(READ):
-        ready = read_all(Path(case), o)
+        found = case_to_test(case, o)
+        o = found.options
+        ready = read_all(found.spots, o)
     with run.step(SAMPLE):
         spots = sampled(ready)
     with run.step(CALIBRATE) as done:

@@ -26,6 +26,9 @@ from comould.study.inside import InsidePath, Place
 from comould.study.yaml_lines import Document, problems_of, read_yaml
 
 CASE_FILE, MANIFEST = "case.yaml", "manifest.json"
+RESULTS = "comould_results"
+"""Folder beside a case or study that a run writes to by itself."""
+
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _TAKEN = {"cohort", "population", "report", "con", "prn", "aux", "nul"}

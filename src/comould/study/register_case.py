@@ -14,86 +14,21 @@ from comould.errors import ComouldWarning, InputError
 from comould.io.output import atomic_directory, check_target, provenance, write_json
 from comould.study._apart import check_apart
 from comould.study._steps import Progress, Steps
-from comould.study.case_folder import NAMED_PICTURES, CaseFolder
+from comould.study.case_folder import CaseFolder
+from comould.study.case_source import folder_to_register
 from comould.study.load_case import LoadedCase, load_case
 from comould.study.nothing import nothing_done
+from comould.study.register_options import RegisterOptions
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from comould.register import RegisterSettings, SectionRegistration, Stack
+    from comould.register import SectionRegistration, Stack
 
 FORMAT = "comould.registered_case"
 LIBRARIES = ("SimpleITK", "itk-elastix", "scikit-image", "scipy", "anndata", "spatialdata")
 STEPS = ("Read the case", "Register sections", "Map spots", "Write results", "Write the report")
-
-
-@dataclass(frozen=True)
-class RegisterOptions:
-    """How a case is registered.
-
-    Parameters
-    ----------
-    n_samples
-        Members of each section's ensemble; 0 for none.
-    seed
-        Same seed, same bits, with any number of workers.
-    workers
-        elastix processes.
-    shrinkage
-        Bounds of slide size over patient size.
-    plane
-        ``"fit"``, ``"test"`` or ``"plan"``: see :class:`comould.register.RegisterSettings`.
-    deformable
-        Whether the B-spline is tried.
-    thresholds
-        A file of thresholds for the verdict; the package's own if None.
-    via
-        Which further pictures of each section (``adjacent``, ``photo``) to go home over.
-    force
-        Map the spots of rejected sections as well.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range or a picture's name is none.
-    """
-
-    n_samples: int = 8
-    seed: int = 0
-    workers: int = 1
-    shrinkage: tuple[float, float] = (0.75, 1.1)
-    plane: str = "fit"
-    deformable: bool = True
-    thresholds: Path | None = None
-    via: tuple[str, ...] = ()
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"{name} {value} is below {least}"
-            for name, value, least in (
-                ("n_samples", self.n_samples, 0), ("seed", self.seed, 0), ("workers", self.workers, 1),
-            )
-            if value < least
-        ]  # fmt: skip
-        problems += [
-            f"via {name!r} is none of {', '.join(NAMED_PICTURES)}" for name in self.via if name not in NAMED_PICTURES
-        ]
-        if problems:
-            raise InputError.collect(subject="options", problems=problems)
-
-    def settings(self) -> RegisterSettings:
-        """Make the registration's own settings, thresholds read."""
-        from comould.register import RegisterSettings, Thresholds
-
-        return RegisterSettings(
-            shrinkage=self.shrinkage,
-            deformable=self.deformable,
-            plane=self.plane,  # type: ignore[arg-type]
-            thresholds=Thresholds.load(self.thresholds),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +84,8 @@ def run_registration(
     Parameters
     ----------
     case
-        A folder as ``comould phantom`` writes: see :meth:`comould.study.case_folder.CaseFolder.read`.
+        A folder as ``comould phantom`` writes (see :meth:`comould.study.case_folder.CaseFolder.read`), or a
+        ``case.yaml`` or its folder: see :func:`comould.study.case_source.folder_to_register`.
     out
         Folder to write; new or empty unless ``overwrite``.
     options
@@ -185,9 +121,9 @@ def run_registration(
     options = options or RegisterOptions()
     run = _Run(options=options, progress=progress)
     check_target(out, overwrite=overwrite)
-    check_apart(Path(case), Path(out))
     settings = options.settings()
-    found = CaseFolder.read(case)
+    found = folder_to_register(case)
+    check_apart(found.folder, Path(out))
     with run.step(STEPS[0]):
         loaded = load_case(found, via=options.via)
     with run.step(STEPS[1]) as done:

@@ -12,7 +12,7 @@ from typing import Any
 
 from comould.errors import ComouldError, ComouldWarning, InputError
 from comould.io.output import write_json
-from comould.study.case_file import Case, Shared
+from comould.study.case_file import RESULTS, Case, Shared
 from comould.study.case_steps import POPULATION
 from comould.study.compute import Compute, Ended, Task, run_tasks
 from comould.study.fingerprint import HASHES, HashCache
@@ -24,7 +24,7 @@ from comould.study.study_file import RUN_FILE, CohortPart, Study, read_study
 from comould.study.study_steps import Pooled, pool, write_study_page
 
 FORMAT = "comould.run"
-DEFAULT_OUT = "comould_results"
+DEFAULT_OUT = RESULTS
 _OWN = {LOCK, HASHES}
 
 Told = Callable[[str, float, str], None]

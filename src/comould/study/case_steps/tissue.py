@@ -11,22 +11,17 @@ from comould.errors import InputError
 from comould.io.output import write_json
 from comould.study.case_file import Case
 from comould.study.case_parts import TestsPart
+from comould.study.case_source import options_of
 from comould.study.case_steps.job import Job, Step, in_order
-from comould.study.register_case import FORMAT, RegisterOptions
+from comould.study.register_case import FORMAT
 
 if TYPE_CHECKING:
     from comould.register import SectionRegistration
 
-REGISTRATION_CODE = ("register", "io", "space", "study/register_case", "study/load_case", "study/case_steps/tissue")
-
-
-def options_of(case: Case) -> RegisterOptions:
-    """Make the options of a case's registration; one elastix process, as others work on other cases."""
-    part = case.registration
-    return RegisterOptions(
-        part.n_samples, case.seed, 1, (part.shrinkage[0], part.shrinkage[1]), part.plane, part.deformable,
-        part.thresholds, tuple(part.via), part.force,
-    )  # fmt: skip
+REGISTRATION_CODE = (
+    "register", "io", "space", "study/register_case", "study/register_options", "study/load_case", "study/case_source",
+    "study/case_steps/tissue",
+)  # fmt: skip
 
 
 def _sections(job: Job) -> None:
