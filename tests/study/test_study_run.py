@@ -60,6 +60,8 @@ def test_patients_are_pooled_and_shared_defaults_hold(pooled):
     assert outcome.ok, outcome
     assert outcome.folder == path.parent / "comould_results"
     assert outcome.pooled.patients == 2
+    assert 'href="cohort/report.html"' in outcome.report.read_text()
+    assert "What each patient says" in (outcome.folder / "cohort" / "report.html").read_text()
     assert (outcome.folder / "cohort" / "cohort.csv").is_file()
     assert "What the patients say together" in outcome.report.read_text()
     record = json.loads((outcome.folder / "A1" / "tests" / "step.json").read_text())
