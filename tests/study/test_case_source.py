@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import anndata as ad
 import pandas as pd
 import pytest
 
 from comould.errors import InputError
-from comould.study import CaseFolder, run_associations, run_calibration
+from comould.study import CaseFolder, run_associations, run_calibration, run_export
 from comould.study.associate_options import AssociateOptions
 from comould.study.case_file import read_case
 from comould.study.case_source import case_to_test, folder_to_register, registration_of
@@ -68,6 +69,10 @@ def test_a_case_file_says_how_it_is_registered(quick, tmp_path):
 @pytest.fixture(scope="module")
 def ran(quick, tmp_path_factory):
     path = quick.write_case(tmp_path_factory.mktemp("source") / "P1")
+    for file in (path.parent / "registered" / "spots").glob("*.h5ad"):
+        spots = ad.read_h5ad(file)
+        spots.obsm["spatial"] = 10.0 * spots.obsm["spatial_patient"][:, :2]
+        spots.write_h5ad(file)
     out = path.parent / "comould_results"
     assert run_case(read_case(path), out, choice=Choice(only=("tests",))).ok
     return path, out / "P1"
@@ -85,6 +90,18 @@ def test_a_case_its_results_and_its_spots_give_the_same_claims(ran, tmp_path):
     assert (of_results.spots, of_results.options.habitats) == (results / "spots", results / "habitats")
     quick_rates = run_calibration(path, tmp_path / "rates", options=options, maps=2, genes=2, kinds=("dutilleul",))
     assert len(quick_rates.table)
+
+
+def test_all_that_a_run_made_can_be_exported(ran, tmp_path):
+    path, results = ran
+    for number, source in enumerate((path, results)):
+        found = run_export([source], tmp_path / f"{number}.zarr")
+        assert found.n_spots == 242
+        assert "claims" in found.elements["tables"]
+        assert found.elements["labels"] == ("habitats",)
+    shutil.copytree(path.parent, tmp_path / "P2", ignore=shutil.ignore_patterns("comould_results"))
+    with pytest.raises(InputError, match="expected finished steps, found none in comould_results"):
+        run_export([tmp_path / "P2"], tmp_path / "none.zarr")
 
 
 def test_what_is_given_goes_before_what_the_case_has(ran):

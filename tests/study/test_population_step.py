@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -15,7 +16,9 @@ from comould.io import read_image
 from comould.space import Grid
 from comould.study.compute import Compute
 from comould.study.fingerprint import HashCache
+from comould.study.needs import population_needs
 from comould.study.pipeline import Choice
+from comould.study.population_step import planned
 from comould.study.step_store import StepStore
 from comould.study.study_file import read_study
 from comould.study.study_run import RunOptions, foresee, report_study, run_study
@@ -124,6 +127,13 @@ def why(path, name):
 
 def steps(path, case):
     return {one.step: one.why for one in foresee(path)[case]}
+
+
+def test_the_fit_can_travel_to_a_cluster(quick, tmp_path):
+    fit = planned(read_study(write_study(quick, tmp_path, {})), tmp_path / "out")
+    assert pickle.loads(pickle.dumps(fit)) == fit
+    assert fit.made_of.key == pickle.loads(pickle.dumps(fit)).made_of.key
+    assert population_needs(read_study(tmp_path).modelled, 1) > 500 * 2**20
 
 
 def test_a_dry_run_names_the_model_before_the_cases_and_writes_nothing(quick, tmp_path):

@@ -23,7 +23,8 @@ def export(
         list[Path],
         typer.Argument(
             metavar="CASE_OUT...",
-            help="Folders of one case, as comould register, associate, habitats, mould or demo wrote them.",
+            help="Folders of one case, as comould register, associate, habitats, mould or demo wrote them; its results "
+            "of comould run, or its case.yaml.",
         ),
     ],
     out_path: Annotated[

@@ -162,7 +162,7 @@ def show_outlook(ahead: Mapping[str, Sequence[Outlook]]) -> None:
         out.print(Text(case, style="bold"))
         for one in steps:
             said = Text("; ".join(one.why)) if one.why else Text("done", style="dim")
-            out.print(Text.assemble(f"  {one.step:<10}", said))
+            out.print(Text.assemble(f"  {one.step + ' ':<10}", said))
     out.print(f"{total} of {sum(map(len, ahead.values()))} steps would run")
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from comould.errors import InputError
 from comould.study.associate_options import EDGE, AssociateOptions
-from comould.study.case_file import CASE_FILE, RESULTS, Case, read_case
+from comould.study.case_file import CASE_FILE, MANIFEST, RESULTS, Case, read_case
 from comould.study.case_folder import CaseFolder
 from comould.study.register_options import RegisterOptions
 from comould.study.step_store import RECORD
+
+MADE = ("habitats", "mould", "sections", "spots", "tests")
+"""Steps whose folders are those of the commands."""
 
 
 def is_case_file(path: Path) -> bool:
@@ -78,6 +81,37 @@ def registration_of(path: str | Path) -> RegisterOptions:
     """
     path = Path(path)
     return options_of(read_case(path)) if is_case_file(path) else RegisterOptions()
+
+
+def folders_of(path: str | Path) -> list[Path]:
+    """Give the folders a case's results lie in.
+
+    Parameters
+    ----------
+    path
+        A ``case.yaml`` or its folder, a case's folder of results of ``comould run``, or the folder of one command.
+
+    Returns
+    -------
+    list of Path
+        The finished steps, in the order they ran; a folder that is nothing of a run stands for itself.
+
+    Raises
+    ------
+    InputError
+        As :func:`comould.study.read_case`; if no step of the case is finished.
+    """
+    path = Path(path)
+    results = results_of(read_case(path)) if is_case_file(path) else path
+    done = [results / name for name in MADE if (results / name / RECORD).is_file()]
+    # A plan that was taken is no mould.
+    found = [one for one in done if one.name != "mould" or (one / MANIFEST).is_file()]
+    if is_case_file(path) and not found:
+        raise InputError(
+            subject=f"case {path}", expected="finished steps", found=f"none in {RESULTS}",
+            remedy="comould run CASE; results in another folder: give <out>/<case>",
+        )  # fmt: skip
+    return found or [path]
 
 
 @dataclass(frozen=True)

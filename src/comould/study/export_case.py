@@ -12,6 +12,7 @@ import numpy as np
 from comould.errors import InputError
 from comould.study._steps import Progress, Steps
 from comould.study._trouble import Trouble
+from comould.study.case_source import folders_of
 from comould.study.load_spots import POSITIONS, LoadedMap, LoadedSpots, load_map, load_spots
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def run_export(
     Parameters
     ----------
     folders
-        Results of one case: of ``comould register``, ``associate``, ``habitats``, ``mould`` or ``demo``, in any number.
+        Results of one case: of ``comould register``, ``associate``, ``habitats``, ``mould`` or ``demo``, in any number;
+        or of ``comould run``, by the case's own folder of results, or its ``case.yaml``.
         Where two hold the same, the later one's is taken.
     out
         The store to make, ``….zarr``.
@@ -116,7 +118,7 @@ def run_export(
     from comould.io import write_spatialdata
 
     run = Steps(progress=progress)
-    paths = [Path(folder) for folder in folders]
+    paths = [one for folder in folders for one in folders_of(folder)]
     with run.step(READ):
         found = _read(paths, force=force)
     with run.step(PLACE) as done:
