@@ -54,8 +54,6 @@ class Modelled:
         Case to why it did not enter.
     notes
         Doubts that were told while it was fitted.
-    seconds
-        What this run took for it.
     kept
         Whether it was there before.
     failed
@@ -67,7 +65,6 @@ class Modelled:
     of: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    seconds: float = 0.0
     kept: bool = False
     failed: str = ""
 
