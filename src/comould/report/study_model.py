@@ -86,7 +86,11 @@ def _tables(model: StudyModel) -> list[tuple[str, Table]]:
         habitats = list(dict.fromkeys(name for one in model.shares.values() for name in one))
         counts = {} if model.basis is None else model.basis["voxels"].to_dict()
         rows = [
-            [case, number(counts.get(case)), *(f"{100 * one.get(name, 0.0):.0f} %" for name in habitats)]
+            [
+                case,
+                f"{counts[case]:,}" if case in counts else "–",
+                *(f"{100 * one.get(name, 0.0):.0f} %" for name in habitats),
+            ]
             for case, one in model.shares.items()
         ]
         caption = "Share of each habitat. A case without voxels in the fit had the model applied all the same."
