@@ -175,7 +175,11 @@ def _on_machine(tasks: Sequence[Task], work: Work, processes: int, memory: int, 
     import dask
     from distributed import Client, LocalCluster
 
-    settings = {"distributed.scheduler.allowed-failures": ALLOWED_DEATHS, "distributed.worker.daemon": False}
+    # A worker's profiler keeps the call stacks of an hour: over a megabyte a case, and nobody looks at them.
+    settings = {
+        "distributed.scheduler.allowed-failures": ALLOWED_DEATHS, "distributed.worker.daemon": False,
+        "distributed.worker.profile.enabled": False,
+    }  # fmt: skip
     with (
         tempfile.TemporaryDirectory(prefix="comould-") as scratch,
         dask.config.set(settings),
