@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from comould.errors import InputError
-from comould.mould.structure_files import INLAY_COLOURS, StructureAsked, number_or_name
+from comould.mould.structure_files import INLAY_COLOURS, StructureAsked
 
 if TYPE_CHECKING:
     from comould.mould import CoreOptions
@@ -124,6 +124,8 @@ def parse_plane(text: str) -> str | tuple[float, ...]:
 
 def parse_roi(text: str | None) -> str | int | None:
     """Numbers name a label or ROI number, anything else a structure."""
+    from comould.io.roi import number_or_name
+
     return None if text is None else number_or_name(text)
 
 

@@ -97,3 +97,8 @@ def _matches(rois: Sequence[Roi], roi: int | str | None) -> list[Roi]:
 def _shown(name: str) -> str:
     clean = "".join(letter if letter.isprintable() else "?" for letter in name)
     return repr(clean if len(clean) <= 64 else clean[:63] + "…")
+
+
+def number_or_name(text: str) -> str | int:
+    """Take digits for the number of a region, anything else for its name."""
+    return int(text) if text.strip().isdecimal() else text

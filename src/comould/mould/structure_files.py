@@ -44,6 +44,7 @@ class StructureAsked:
     def read(self, segmentation: Path, image: sitk.Image | None) -> Structure:
         """Read its mask: from a label map of its own, or as a region of the segmentation's file."""
         from comould.io import list_rois, read_segmentation
+        from comould.io.roi import number_or_name
         from comould.mould import Structure
 
         path = Path(self.source)
@@ -68,8 +69,3 @@ class StructureAsked:
                 )
             mask = read_segmentation(segmentation, image=image, roi=number_or_name(self.source))
         return Structure(self.name, mask, self.role, self.colour)  # type: ignore[arg-type]
-
-
-def number_or_name(text: str) -> str | int:
-    """Take digits for the number of a region, anything else for its name."""
-    return int(text) if text.strip().isdecimal() else text

@@ -67,6 +67,7 @@ def load_images(
         For files that are no image, 4-D ones, preparation of an image that is not there or does not suit it.
     """
     from comould.io import read_image, read_segmentation
+    from comould.io.roi import number_or_name
     from comould.io.volume import kind_of
 
     prepare = prepare or {}
@@ -78,7 +79,9 @@ def load_images(
     read = {name: read_image(path) for name, path in images.items()}
     series = {name: Path(path) for name, path in images.items() if kind_of(Path(path)) in {"folder", "dicom"}}
     first = next(iter(read.values()))
-    region = read_segmentation(mask, image=first if _drawn(mask) else None, roi=_number(roi))
+    region = read_segmentation(
+        mask, image=first if _drawn(mask) else None, roi=None if roi is None else number_or_name(roi)
+    )
     region = _on_its_image(region, list(read.values()))
     done = {
         name: _prepared(name, image, region, prepare.get(name, ""), _modality(series.get(name)))
@@ -145,7 +148,3 @@ def _prepared(name: str, image: sitk.Image, mask: sitk.Image, steps: str, modali
                 expected=error.expected, found=error.found, remedy=error.remedy,
             ) from error  # fmt: skip
     return image
-
-
-def _number(roi: str | None) -> int | str | None:
-    return int(roi) if roi is not None and roi.isdecimal() else roi

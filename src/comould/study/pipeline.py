@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,20 +278,12 @@ class _Run:
     def _make(self, step: Step, ahead: Outlook, tell: Callable[[float, str], None]) -> None:
         facts: dict[str, Any] = {}
         begin = time.perf_counter()
-        with (
-            self.store.making(ahead.made_of, facts) as work,
-            pinned(self.threads),
-            warnings.catch_warnings(record=True) as said,
-        ):
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", ComouldWarning)
+        with self.store.making(ahead.made_of, facts) as work, pinned(self.threads), heard() as said:
             step.run(Job(self.case, work, self.store.at, tell))
             notes = list(dict.fromkeys(self.log.scrubbed(str(one.message)) for one in said))
             for note in notes:
                 self.log.say(f"{step.name}: note: {note}")
-            made = provenance(libraries=LIBRARIES)
-            facts |= {"notes": notes, "seconds": round(time.perf_counter() - begin, 2), "threads": self.threads}
-            facts |= {"created": made["created"], "versions": made["versions"]}
+            facts |= {"notes": notes, **made_how(begin, self.threads)}
 
     def _failed(self, step: str, text: str) -> None:
         self.failed[step] = self.log.scrubbed(text)
@@ -308,6 +301,22 @@ class _Run:
     def _tell(self, step: str, fraction: float, note: str) -> None:
         if self.progress is not None:
             self.progress(step, fraction, note)
+
+
+@contextmanager
+def heard() -> Iterator[list[warnings.WarningMessage]]:
+    """Hear comould's warnings, and no others."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ComouldWarning)
+        yield said
+
+
+def made_how(begin: float, threads: int) -> dict[str, Any]:
+    """Say how a step was made: seconds since ``begin`` (of the performance counter), threads, time and libraries."""
+    made = provenance(libraries=LIBRARIES)
+    seconds = round(time.perf_counter() - begin, 2)
+    return {"seconds": seconds, "threads": threads, "created": made["created"], "versions": made["versions"]}
 
 
 def _inputs(step: Step, case: Case) -> dict[str, Path]:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comould.errors import ComouldError, ComouldWarning
-from comould.io.output import provenance, write_json
+from comould.errors import ComouldError
+from comould.io.output import write_json
 from comould.study.case_file import Case, Shared
 from comould.study.case_log import CaseLog
 from comould.study.case_parts import PopulationPart
 from comould.study.case_steps import POPULATION
 from comould.study.fingerprint import HASHES, HashCache, code_of
 from comould.study.pinned import pinned
-from comould.study.pipeline import LIBRARIES, Outlook
+from comould.study.pipeline import Outlook, heard, made_how
 from comould.study.step_store import Ingredients, StepStore
 from comould.study.study_file import Study
 
@@ -212,13 +210,13 @@ def fit_model(fit: Fit, tell: Tell) -> Modelled:
     store.sweep({POPULATION})
     o, begin = fit.part.options(), time.perf_counter()
     request = o.request()
-    facts: dict[str, Any] = {"threads": fit.threads}
+    facts: dict[str, Any] = {}
 
     def show(done: int, total: int, name: str) -> None:
         tell("", 0.8 * done / total, name or "fitting")
 
     try:
-        with store.making(fit.made_of, facts) as work, pinned(fit.threads), _heard() as said:
+        with store.making(fit.made_of, facts) as work, pinned(fit.threads), heard() as said:
             found = population_model(
                 {one.name: one.read for one in fit.members}, n_habitats=o.n_habitats, method=request.method,
                 features=o.features, radius_mm=o.radius_mm, seed=o.seed, scaling=fit.part.scaling, progress=show,
@@ -227,21 +225,10 @@ def fit_model(fit: Fit, tell: Tell) -> Modelled:
             )  # fmt: skip
             notes = tuple(dict.fromkeys(str(one.message) for one in said))
             result = _write(fit, found, notes, work)
-            made = provenance(libraries=LIBRARIES)
-            facts |= {"seconds": round(time.perf_counter() - begin, 2)}
-            facts |= {"created": made["created"], "versions": made["versions"]}
+            facts |= made_how(begin, fit.threads)
     except ComouldError as error:
         return Modelled(of=len(fit.members), failed=_scrubbed(fit, str(error)))
     return result
-
-
-@contextmanager
-def _heard() -> Iterator[list[warnings.WarningMessage]]:
-    """Hear comould's warnings, and no others."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", ComouldWarning)
-        yield said
 
 
 def _write(fit: Fit, found: PopulationModel, notes: tuple[str, ...], folder: Path) -> Modelled:

@@ -154,7 +154,7 @@ MOULD = Step(
     spared=lambda case: () if _own_habitats(case) else ("habitats",),
     inputs=_mould_inputs,
     parameters=_mould_parameters,
-    code=("mould", "io", "space", "report/sheet", "report/bench", "study/case_steps/imaging"),
+    code=("mould", "io", "space", "report/sheet", "report/bench", "study/load_spots", "study/case_steps/imaging"),
 )
 
 
@@ -232,5 +232,13 @@ HABITATS = Step(
     after=("read", POPULATION),
     inputs=_habitat_inputs,
     parameters=_habitat_parameters,
-    code=("habitats", "io", "space", "study/habitats_case", "study/habitat_options", "study/case_steps/imaging"),
+    code=(
+        "habitats",
+        "io",
+        "space",
+        "study/habitats_case",
+        "study/habitat_options",
+        "study/load_habitats",
+        "study/case_steps/imaging",
+    ),
 )

@@ -188,5 +188,5 @@ REPORT = Step(
     after=BEFORE,
     inputs=_inputs,
     parameters=lambda case: case.report.model_dump(),
-    code=("report", "pl", "io", "space", "study/case_steps/telling"),
+    code=("report", "pl", "io", "space", "study/load_case", "study/case_steps/telling"),
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REGISTRATION_CODE = (
     "register", "io", "space", "study/register_case", "study/register_options", "study/load_case", "study/case_source",
-    "study/case_steps/tissue",
+    "study/nothing", "study/case_steps/tissue",
 )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ TESTS = Step(
     inputs=_test_inputs,
     parameters=_test_parameters,
     code=(
-        "associate", "io", "space", "study/associate_case", "study/associate_options", "study/load_spots",
-        "study/case_steps/tissue",
+        "associate", "io", "space", "study/associate_case", "study/associate_options", "study/case_source",
+        "study/load_spots", "study/case_steps/tissue",
     ),
 )  # fmt: skip
